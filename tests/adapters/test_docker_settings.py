@@ -1,0 +1,480 @@
+"""What Docker is asked for, given an app's spec in Compose's keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from traefik_bg.adapters.docker_settings import (
+    SUPPORTED_KEYS,
+    ApiVersion,
+    Creation,
+    check_settings,
+    creation,
+)
+from traefik_bg.core.errors import SpecRefused
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, canonical_json
+
+NEW: ApiVersion = (1, 45)
+OLD: ApiVersion = (1, 43)
+
+
+def app(health: HealthPolicy | None = None, **container: Any) -> AppSpec:
+    return AppSpec(
+        name=AppName("web"),
+        image="acme/web:1",
+        port=8000,
+        container=canonical_json(container),
+        health=health or HealthPolicy(path="/health"),
+    )
+
+
+def made(
+    *, api: ApiVersion = NEW, health: HealthPolicy | None = None, **container: Any
+) -> Creation:
+    return creation(app(health, **container), labels={"ours": "1"}, network="edge", api=api)
+
+
+def body(**container: Any) -> dict[str, Any]:
+    return made(**container).body
+
+
+def host(**container: Any) -> dict[str, Any]:
+    found: dict[str, Any] = body(**container)["HostConfig"]
+    return found
+
+
+def check(**container: Any) -> Any:
+    return body(**container).get("Healthcheck")
+
+
+def test_a_bare_app_gets_its_port_its_network_and_a_restart_policy() -> None:
+    """An app that says nothing gets what zero-downtime needs, and nothing else."""
+    assert body() == {
+        "Image": "acme/web:1",
+        "ExposedPorts": {"8000/tcp": {}},
+        "Labels": {"ours": "1"},
+        "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}, "NetworkMode": "edge"},
+        "NetworkingConfig": {"EndpointsConfig": {"edge": {}}},
+    }
+
+
+class TestCommand:
+    @pytest.mark.parametrize(
+        ("written", "words"),
+        [
+            ("serve --name 'a b'", ["serve", "--name", "a b"]),
+            (["serve", "--port", 80], ["serve", "--port", "80"]),
+            ("", []),
+        ],
+    )
+    def test_is_split_like_a_shell_would_unless_it_is_a_list(
+        self, written: Any, words: list[str]
+    ) -> None:
+        """A string is split into words, a list is taken as it is."""
+        assert body(command=written)["Cmd"] == words
+        assert body(entrypoint=written)["Entrypoint"] == words
+
+    def test_without_a_value_is_the_images_own(self) -> None:
+        """A key with nothing behind it is as good as absent."""
+        assert "Cmd" not in body(command=None)
+
+    def test_with_an_open_quote_is_refused_by_name(self) -> None:
+        """A command no shell could read is refused, naming app and key."""
+        with pytest.raises(SpecRefused, match=r"^web: command: No closing quotation"):
+            body(command="serve 'a")
+
+
+class TestEnvironment:
+    def test_is_read_from_a_mapping(self) -> None:
+        """YAML's scalars become the text Compose makes of them; one without a value is left out."""
+        given = {"A": "1", "B": 2, "C": True, "D": None, "E": ""}
+
+        assert body(environment=given)["Env"] == ["A=1", "B=2", "C=true", "E="]
+
+    def test_is_read_from_a_list(self) -> None:
+        """A list of NAME=VALUE is as good as a mapping."""
+        assert body(environment=["A=1", "B=x=y", "C"])["Env"] == ["A=1", "B=x=y"]
+
+    def test_never_shows_a_value_when_it_is_refused(self) -> None:
+        """A refusal of the environment does not repeat what may be a secret."""
+        with pytest.raises(SpecRefused) as caught:
+            body(environment={"": "hunter2"})
+
+        assert "hunter2" not in str(caught.value)
+
+
+class TestLabels:
+    def test_are_the_users_and_ours(self) -> None:
+        """The user's labels are kept."""
+        assert body(labels={"a": 1})["Labels"] == {"a": "1", "ours": "1"}
+
+    def test_ours_cannot_be_overridden(self) -> None:
+        """What marks a container as ours is never the user's to say."""
+        assert body(labels=["ours=2"])["Labels"] == {"ours": "1"}
+
+
+class TestVolumes:
+    @pytest.mark.parametrize("volume", ["data:/data", "/srv/x:/x:ro", "data:/data:nocopy"])
+    def test_in_the_short_form_are_docker_s_own_notation(self, volume: str) -> None:
+        """Named volumes and host folders go to Docker as they are written."""
+        assert host(volumes=[volume])["Binds"] == [volume]
+
+    def test_without_a_source_are_anonymous(self) -> None:
+        """A bare path is a volume of the container's own."""
+        assert body(volumes=["/cache"])["Volumes"] == {"/cache": {}}
+
+    @pytest.mark.parametrize("source", ["./data", "~/data", "."])
+    def test_relative_to_a_file_are_refused(self, source: str) -> None:
+        """A relative folder means nothing to a service; the message says what would work."""
+        with pytest.raises(SpecRefused, match="absolute path"):
+            host(volumes=[f"{source}:/data"])
+
+    def test_in_the_long_form_make_missing_host_folders_unless_told_not_to(self) -> None:
+        """A bind makes the host's folder as Compose does, and only then may it be missing."""
+        bind = {"type": "bind", "source": "/srv/x", "target": "/x", "read_only": True}
+        strict = bind | {"bind": {"create_host_path": False, "propagation": "rslave"}}
+
+        assert host(volumes=[bind])["Binds"] == ["/srv/x:/x:ro"]
+        assert host(volumes=[bind | {"bind": {"selinux": "z"}}])["Binds"] == ["/srv/x:/x:ro,z"]
+        assert host(volumes=[strict])["Mounts"] == [
+            {
+                "Type": "bind",
+                "Source": "/srv/x",
+                "Target": "/x",
+                "ReadOnly": True,
+                "BindOptions": {"Propagation": "rslave"},
+            }
+        ]
+
+    def test_in_the_long_form_may_be_named_or_in_memory(self) -> None:
+        """Named volumes and memory file systems keep their options."""
+        named = {
+            "type": "volume",
+            "source": "data",
+            "target": "/data",
+            "volume": {"nocopy": True, "subpath": "a"},
+        }
+        memory = {"type": "tmpfs", "target": "/run", "tmpfs": {"size": "64m", "mode": 1023}}
+
+        assert host(volumes=[named, memory])["Mounts"] == [
+            {
+                "Type": "volume",
+                "Source": "data",
+                "Target": "/data",
+                "VolumeOptions": {"NoCopy": True, "Subpath": "a"},
+            },
+            {
+                "Type": "tmpfs",
+                "Target": "/run",
+                "TmpfsOptions": {"SizeBytes": 64 * 1024**2, "Mode": 1023},
+            },
+        ]
+
+    @pytest.mark.parametrize(
+        ("volume", "words"),
+        [
+            ({"type": "npipe", "target": "/x"}, "type must be one of"),
+            ({"type": "bind", "source": "/x"}, "needs a target"),
+            ({"type": "volume", "target": "/x", "sorce": "y"}, "'sorce' is not supported"),
+        ],
+    )
+    def test_that_make_no_sense_are_refused(self, volume: dict[str, Any], words: str) -> None:
+        """A mistake is named, not passed on."""
+        with pytest.raises(SpecRefused, match=words):
+            host(volumes=[volume])
+
+    def test_must_be_a_list(self) -> None:
+        """Anything but a list is refused by name."""
+        with pytest.raises(SpecRefused, match=r"^web: volumes: expected a list"):
+            host(volumes="data:/data")
+
+    def test_in_memory_have_a_short_form_too(self) -> None:
+        """`tmpfs` takes one path or several, with or without options."""
+        assert host(tmpfs="/run")["Tmpfs"] == {"/run": ""}
+        assert host(tmpfs=["/run:size=64m", "/tmp"])["Tmpfs"] == {"/run": "size=64m", "/tmp": ""}
+
+
+class TestNetworks:
+    def test_begin_with_the_shared_one(self) -> None:
+        """The network shared with Traefik is the primary one, whatever else is listed."""
+        found = made(networks=["db"])
+
+        assert found.body["HostConfig"]["NetworkMode"] == "edge"
+        assert list(found.endpoints) == ["edge", "db"]
+        assert found.body["NetworkingConfig"] == {"EndpointsConfig": {"edge": {}, "db": {}}}
+
+    def test_may_have_aliases(self) -> None:
+        """A mapping says how the container is known in each network, the shared one included."""
+        found = made(networks={"edge": {"aliases": ["w"]}, "db": None})
+
+        assert found.endpoints == {"edge": {"Aliases": ["w"]}, "db": {}}
+
+    def test_are_left_for_later_where_docker_takes_only_one(self) -> None:
+        """An older engine gets the primary network at creation, the others afterwards."""
+        found = made(networks=["db"], api=OLD)
+
+        assert found.body["NetworkingConfig"] == {"EndpointsConfig": {"edge": {}}}
+        assert list(found.endpoints) == ["edge", "db"]
+
+    def test_with_a_fixed_address_are_refused(self) -> None:
+        """Two containers cannot have one address, so blue and green could not both live."""
+        with pytest.raises(SpecRefused, match="cannot share a fixed address"):
+            made(networks={"db": {"ipv4_address": "10.0.0.2"}})
+
+
+class TestHealthcheck:
+    def test_is_left_to_the_image_when_we_probe_over_http(self) -> None:
+        """Docker's verdict is nobody's business when there is a path to ask."""
+        assert check() is None
+
+    def test_takes_both_forms_of_a_test(self) -> None:
+        """A string runs in a shell, a list says how it runs."""
+        assert check(healthcheck={"test": "true"}) == {"Test": ["CMD-SHELL", "true"]}
+        assert check(healthcheck={"test": ["CMD", "x"]}) == {"Test": ["CMD", "x"]}
+
+    def test_reads_its_durations(self) -> None:
+        """Durations are in Compose's notation."""
+        written = {"interval": "1m30s", "timeout": "500ms", "retries": 2, "start_period": "10s"}
+
+        assert check(healthcheck=written) == {
+            "Interval": 90_000_000_000,
+            "Timeout": 500_000_000,
+            "Retries": 2,
+            "StartPeriod": 10_000_000_000,
+        }
+
+    @pytest.mark.parametrize("written", [{"disable": True}, {"test": ["NONE"]}])
+    def test_can_be_switched_off(self, written: dict[str, Any]) -> None:
+        """The image's own check can be disabled, whoever gives the verdict then."""
+        assert check(healthcheck=written, health=HealthPolicy()) == {"Test": ["NONE"]}
+
+    def test_is_eager_while_starting_when_it_is_the_verdict(self) -> None:
+        """Docker looks as often as we would until the deadline, whoever wrote the check."""
+        policy = HealthPolicy(interval=0.25, deadline=60)
+        eager = {"StartInterval": 250_000_000, "StartPeriod": 60_000_000_000}
+
+        assert check(health=policy) == eager
+        assert check(health=policy, healthcheck={"test": "x", "start_period": "5s"}) == {
+            "Test": ["CMD-SHELL", "x"],
+            "StartInterval": 250_000_000,
+            "StartPeriod": 5_000_000_000,
+        }
+
+    def test_is_not_eager_where_docker_refuses_the_field(self) -> None:
+        """An older engine never sees a start interval, not even the user's."""
+        written = {"test": "x", "start_interval": "1s"}
+
+        assert check(healthcheck=written, api=OLD) == {"Test": ["CMD-SHELL", "x"]}
+        assert check(health=HealthPolicy(), api=OLD) is None
+
+    @pytest.mark.parametrize("written", [{"test": ["curl", "x"]}, {"test": []}, {"tets": "x"}])
+    def test_that_makes_no_sense_is_refused(self, written: dict[str, Any]) -> None:
+        """A test Docker would misread is refused by name."""
+        with pytest.raises(SpecRefused, match=r"^web: healthcheck: "):
+            check(healthcheck=written)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "expected"),
+    [
+        ("cap_add", ["NET_ADMIN"], "CapAdd", ["NET_ADMIN"]),
+        ("cap_drop", ["ALL"], "CapDrop", ["ALL"]),
+        ("cpus", "0.5", "NanoCpus", 500_000_000),
+        ("dns", "9.9.9.9", "Dns", ["9.9.9.9"]),
+        ("dns", ["9.9.9.9", "1.1.1.1"], "Dns", ["9.9.9.9", "1.1.1.1"]),
+        ("extra_hosts", ["a:1.2.3.4", "b=::1"], "ExtraHosts", ["a:1.2.3.4", "b:::1"]),
+        ("extra_hosts", {"a": "host-gateway"}, "ExtraHosts", ["a:host-gateway"]),
+        ("extra_hosts", {"a": ["1.2.3.4", "[::1]"]}, "ExtraHosts", ["a:1.2.3.4", "a:::1"]),
+        ("group_add", ["mail", 44], "GroupAdd", ["mail", "44"]),
+        ("init", True, "Init", True),
+        ("ipc", "host", "IpcMode", "host"),
+        ("mem_limit", "512m", "Memory", 512 * 1024**2),
+        ("pid", "host", "PidMode", "host"),
+        ("privileged", True, "Privileged", True),
+        ("read_only", True, "ReadonlyRootfs", True),
+        ("restart", "always", "RestartPolicy", {"Name": "always"}),
+        ("restart", False, "RestartPolicy", {"Name": "no"}),
+        (
+            "restart",
+            "on-failure:3",
+            "RestartPolicy",
+            {"Name": "on-failure", "MaximumRetryCount": 3},
+        ),
+        ("security_opt", ["no-new-privileges"], "SecurityOpt", ["no-new-privileges"]),
+        ("shm_size", "1gb", "ShmSize", 1024**3),
+        ("sysctls", {"net.core.somaxconn": 1024}, "Sysctls", {"net.core.somaxconn": "1024"}),
+        ("sysctls", ["a=b"], "Sysctls", {"a": "b"}),
+        ("ulimits", {"nproc": 9}, "Ulimits", [{"Name": "nproc", "Soft": 9, "Hard": 9}]),
+        (
+            "ulimits",
+            {"nofile": {"soft": 1, "hard": 2}},
+            "Ulimits",
+            [{"Name": "nofile", "Soft": 1, "Hard": 2}],
+        ),
+        (
+            "logging",
+            {"driver": "json-file", "options": {"max-size": "10m", "max-file": 3}},
+            "LogConfig",
+            {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        ),
+        (
+            "devices",
+            ["/dev/fuse", "/dev/a:/dev/b:r"],
+            "Devices",
+            [
+                {
+                    "PathOnHost": "/dev/fuse",
+                    "PathInContainer": "/dev/fuse",
+                    "CgroupPermissions": "rwm",
+                },
+                {"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r"},
+            ],
+        ),
+        (
+            "devices",
+            ["vendor.com/gpu=all"],
+            "DeviceRequests",
+            [{"Driver": "cdi", "DeviceIDs": ["vendor.com/gpu=all"]}],
+        ),
+        ("devices", [{"source": "/dev/a", "target": "/dev/b"}], "DeviceRequests", []),
+    ],
+)
+def test_a_setting_of_the_host_is_put_where_docker_wants_it(
+    key: str, value: Any, field: str, expected: Any
+) -> None:
+    """Each key of Compose reaches Docker under Docker's own name."""
+    assert host(**{key: value})[field] == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "expected"),
+    [
+        ("hostname", "web", "Hostname", "web"),
+        ("stop_grace_period", "1m30s", "StopTimeout", 90),
+        ("stop_grace_period", "1500ms", "StopTimeout", 2),
+        ("stop_grace_period", 20, "StopTimeout", 20),
+        ("stop_signal", "SIGQUIT", "StopSignal", "SIGQUIT"),
+        ("tty", True, "Tty", True),
+        ("user", 1000, "User", "1000"),
+        ("working_dir", "/srv", "WorkingDir", "/srv"),
+        (
+            "expose",
+            [80, "53/udp", "90-91"],
+            "ExposedPorts",
+            {"8000/tcp": {}, "80/tcp": {}, "53/udp": {}, "90/tcp": {}, "91/tcp": {}},
+        ),
+    ],
+)
+def test_a_setting_of_the_process_is_put_where_docker_wants_it(
+    key: str, value: Any, field: str, expected: Any
+) -> None:
+    """Each key of Compose reaches Docker under Docker's own name."""
+    assert body(**{key: value})[field] == expected
+
+
+class TestDeploy:
+    def test_limits_and_reserves(self) -> None:
+        """Resources written for Swarm count here too."""
+        resources = {
+            "limits": {"cpus": "1.5", "memory": "1g", "pids": 100},
+            "reservations": {"memory": "256m", "cpus": "0.1"},
+        }
+
+        found = host(deploy={"resources": resources})
+
+        assert found["NanoCpus"] == 1_500_000_000
+        assert found["Memory"] == 1024**3
+        assert found["PidsLimit"] == 100
+        assert found["MemoryReservation"] == 256 * 1024**2
+
+    def test_wins_over_the_older_keys(self) -> None:
+        """Where both are given, `deploy` is what counts."""
+        limits = {"resources": {"limits": {"memory": "1g"}}}
+
+        assert host(deploy=limits, mem_limit="2g")["Memory"] == 1024**3
+
+    def test_reserves_devices(self) -> None:
+        """Graphics cards are requested as Compose requests them, all of them unless counted."""
+        all_of_them = {"driver": "nvidia", "capabilities": ["gpu"]}
+        some = all_of_them | {"device_ids": ["0", "3"]}
+
+        def requests(device: dict[str, Any]) -> Any:
+            reserved = {"resources": {"reservations": {"devices": [device]}}}
+            return host(deploy=reserved)["DeviceRequests"]
+
+        request = {"Driver": "nvidia", "Capabilities": [["gpu"]], "Options": {}}
+        assert requests(all_of_them) == [request | {"Count": -1}]
+        assert requests(all_of_them | {"count": 2}) == [request | {"Count": 2}]
+        assert requests(some) == [request | {"DeviceIDs": ["0", "3"]}]
+
+    @pytest.mark.parametrize(
+        ("deploy", "where"),
+        [
+            ({"replicas": 2}, "deploy.replicas"),
+            ({"resources": {"limit": {}}}, "deploy.resources.limit"),
+            ({"resources": {"limits": {"disk": 1}}}, "deploy.resources.limits.disk"),
+        ],
+    )
+    def test_refuses_what_is_not_about_resources(self, deploy: dict[str, Any], where: str) -> None:
+        """What would be ignored is refused by its full name."""
+        with pytest.raises(SpecRefused, match=f"{where} is not supported"):
+            host(deploy=deploy)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"mem_limit": "lots"}, "web: mem_limit: 'lots' is not a size; write it like 512m"),
+            ({"cpus": "half"}, "web: cpus: 'half' is not a number of CPUs"),
+            ({"stop_grace_period": "soon"}, "'soon' is not a duration; write it like 1m30s"),
+            ({"restart": "maybe"}, "'maybe' is none of no, always, on-failure, unless-stopped"),
+            ({"ulimits": {"nofile": {"soft": 1}}}, "web: ulimits: 'hard'"),
+            ({"logging": "json-file"}, "web: logging: "),
+            ({"expose": ["http"]}, "web: expose: "),
+            ({"user": ["a"]}, "web: user: expected one value"),
+            ({"ports": ["80:80"]}, "web: 'ports' is not supported"),
+        ],
+    )
+    def test_name_the_app_the_key_and_what_would_work(
+        self, settings: dict[str, Any], words: str
+    ) -> None:
+        """A mistake is refused before Docker is asked, in words that help."""
+        with pytest.raises(SpecRefused, match=words):
+            check_settings(app(**settings))
+
+    def test_spare_what_docker_can_judge_itself(self) -> None:
+        """Values Docker knows better than we do are left to it."""
+        check_settings(app(cap_add=["NOPE"], platform="plan9/mips"))
+
+
+def test_a_platform_is_asked_for_beside_the_body() -> None:
+    """The platform is a parameter of the request, not part of its body."""
+    assert made(platform="linux/arm64").platform == "linux/arm64"
+
+
+def test_no_supported_key_is_without_effect() -> None:
+    """Every key that is promised changes what Docker is asked for."""
+    examples: dict[str, Any] = {
+        "deploy": {"resources": {"limits": {"cpus": 1}}},
+        "environment": {"A": "1"},
+        "expose": [1],
+        "extra_hosts": ["a:1.2.3.4"],
+        "healthcheck": {"test": "true"},
+        "labels": {"a": "1"},
+        "logging": {"driver": "none"},
+        "networks": ["db"],
+        "restart": "no",
+        "sysctls": {"a": "1"},
+        "ulimits": {"nofile": 1},
+        "volumes": ["a:/b"],
+    }
+    texts = {"command", "entrypoint", "hostname", "ipc", "pid", "platform", "stop_signal", "user"}
+    texts |= {"working_dir"}
+    numbers = {"cpus", "mem_limit", "shm_size", "stop_grace_period"}
+    examples |= dict.fromkeys(texts, "x") | dict.fromkeys(numbers, 1)
+
+    for key in SUPPORTED_KEYS:
+        assert made(**{key: examples.get(key, ["x"])}) != made(), key

@@ -1,0 +1,334 @@
+"""The forecast's world with faults, and checkers that know the laws but not the rules.
+
+The checkers keep their own ledger (who is good, what Traefik may run, for how long it has stood),
+so that a planner that fools itself does not fool them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from traefik_bg.core.actions import (
+    Action,
+    CreateReplica,
+    Plan,
+    PublishRouting,
+    PullImage,
+    RemoveReplica,
+    StartReplica,
+    StopReplica,
+)
+from traefik_bg.core.commands import Verb, obey
+from traefik_bg.core.errors import CommandRefused
+from traefik_bg.core.forecast import World
+from traefik_bg.core.model import (
+    AppSpec,
+    ContainerState,
+    Health,
+    Observation,
+    Outcome,
+    Record,
+    Replica,
+    ReplicaName,
+    RevisionId,
+    Routing,
+    Server,
+)
+from traefik_bg.core.planner import plan
+from traefik_bg.core.situation import Situation
+
+NEVER_HEALTHY = "web:never-healthy"
+CRASHES = "web:crashes"
+MISSING = "web:missing"
+REFUSED = "web:refused"
+
+
+@dataclass(kw_only=True)
+class FaultyWorld(World):
+    """Docker and Traefik on a bad day, watched by the laws."""
+
+    loaded: Routing | None = None
+    """What Traefik runs: behind `published` while it lags."""
+    may_run: list[Routing | None] = field(default_factory=list)
+    """Everything published since Traefik was last known to be up to date."""
+    lags: bool = False
+    answers: bool = True
+    connections: Counter[ReplicaName] = field(default_factory=Counter)
+    unrouted_since: dict[ReplicaName, float] = field(default_factory=dict)
+    """Truth: since when no Traefik can have routed to it."""
+    stood_since: float = 0.0
+    """Truth: since when the loaded weights are what they are."""
+    refusals: dict[str, str] = field(default_factory=dict)
+    proven_good: AppSpec | None = None
+    """Truth: the last spec that was made good."""
+    rejected: set[str] = field(default_factory=set)
+    """Truth: digests of rejected specs that nobody asked to retry."""
+    timers_lost_at: float = 0.0
+    starts: dict[ReplicaName, list[float]] = field(default_factory=dict)
+    """When each container was started: starting it again and again is slowed down."""
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def observe(self) -> Observation:
+        """Look, as far as Traefik lets itself be asked."""
+        self._load()
+        is_confirmed = self.answers and self.loaded == self.published and not self.lags
+        if is_confirmed:
+            self.may_run = [self.loaded]
+        routable = {
+            server.replica
+            for routing in (*self.may_run, self.loaded, self.published)
+            if routing is not None
+            for server in routing.servers
+        }
+        seen = super().observe()
+        return replace(
+            seen,
+            replicas=tuple(self._seen(r, is_confirmed, routable) for r in seen.replicas),
+            confirmed_for=self._since(self.stood_since) if is_confirmed else None,
+            weights_for=self._since(self.stood_since) if is_confirmed else None,
+            routable=frozenset(routable),
+            refusals=dict(self.refusals),
+            cooling=self._cooling(),
+        )
+
+    def _cooling(self) -> dict[str, float]:
+        """Leave alone what was started again and again, longer each time."""
+        until = {
+            name: started[-1] + min(60.0, 2.0 ** (len(started) - 2))
+            for name, started in self.starts.items()
+            if len(started) > 1
+        }
+        return {name: end - self.now for name, end in until.items() if end > self.now}
+
+    def _seen(self, replica: Replica, is_confirmed: bool, routable: set[ReplicaName]) -> Replica:
+        can_tell = is_confirmed and replica.name not in routable
+        is_idle = self.connections[replica.name] == 0
+        since = self.unrouted_since.get(replica.name, 0.0)
+        return replace(
+            replica,
+            unrouted_for=self._since(since) if can_tell else None,
+            open_connections=self.connections[replica.name],
+            idle_for=self._since(since) if is_idle else None,
+            log=("it broke",) if replica.is_dead else (),
+        )
+
+    def _since(self, instant: float) -> float:
+        return self.now - max(instant, self.timers_lost_at)
+
+    # --- acting -----------------------------------------------------------------------------------
+
+    def tick(self, *, cut: int | None = None, amnesia: bool = False) -> Plan:
+        """Look, decide, remember and act; `cut` actions only when the service dies then."""
+        seen = self.observe()
+        made = plan(seen, self.record)
+        self._check_record(seen, made)
+        if not amnesia:
+            self.record = made.record
+        for about in [key for key in self.refusals if made.endings]:
+            del self.refusals[about]
+        for action in made.actions[:cut]:
+            self._check(action)
+            self.apply(action)
+        if cut is None:
+            self._check_dead_are_unrouted()
+        return made
+
+    def apply(self, action: Action) -> None:
+        """Carry out an action, or find out why not."""
+        match action:
+            case PullImage(image=image) if image in {MISSING, REFUSED}:
+                self.refusals[image] = f"no such image: {image}"
+            case StartReplica(name=name):
+                self.starts.setdefault(name, []).append(self.now)
+                super().apply(action)
+                if self.image_of(name) == CRASHES:
+                    self.kill(name)
+            case PublishRouting(routing=routing):
+                self.may_run.append(routing)
+                self.published = routing
+            case StopReplica(name=name):
+                super().apply(action)
+                self.connections[name] = 0
+            case _:
+                super().apply(action)
+
+    def image_of(self, name: ReplicaName) -> str:
+        """Return the image a replica runs."""
+        return self.known_images.get(self.replicas[name].revision, "")
+
+    known_images: dict[RevisionId, str] = field(default_factory=dict)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; bad images do not become healthy of it."""
+        self._load()
+        super().advance(seconds)
+        for name, replica in self.replicas.items():
+            bad = self.known_images.get(replica.revision) == NEVER_HEALTHY
+            if bad and replica.health is Health.HEALTHY:
+                self.replicas[name] = replace(
+                    replica, health=Health.STARTING, health_reason="HTTP 503"
+                )
+
+    def _load(self) -> None:
+        """Let Traefik load what is published, unless it lags."""
+        if self.lags or self.loaded == self.published:
+            return
+        before, now = self.loaded, self.published
+        self.loaded = now
+        if before is None or now is None or before.weights != now.weights:
+            self.stood_since = self.now
+        for server in before.servers if before else ():
+            if now is None or not now.has(server.replica):
+                self.unrouted_since[server.replica] = self.now
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    def kill(self, name: ReplicaName) -> None:
+        """Let a container exit."""
+        self.replicas[name] = replace(
+            self.replicas[name],
+            state=ContainerState.EXITED,
+            exit_code=1,
+            address="",
+            health=Health.UNKNOWN,
+        )
+        self.connections[name] = 0
+
+    def lose_timers(self) -> None:
+        """Forget every duration, as a restart of the service does."""
+        self.timers_lost_at = self.now
+        for name, replica in self.replicas.items():
+            health = Health.UNKNOWN if replica.is_running else replica.health
+            self.replicas[name] = replace(replica, age=0.0, health=health)
+
+    def lose_record(self) -> None:
+        """Forget the record, as a deleted state.db does."""
+        self.record = Record()
+        self.rejected.clear()
+
+    def want(self, spec: AppSpec | None) -> None:
+        """Edit the desired state."""
+        self.desired = spec
+        if spec is not None:
+            self.known_images[spec.revision] = spec.image
+            self.rejected &= {spec.digest}
+
+    def command(self, verb: Verb) -> None:
+        """Say something as the operator; nonsense is refused."""
+        try:
+            obeyed = obey(verb, Situation(seen=self.observe(), record=self.record))
+        except CommandRefused:
+            return
+        self.record = obeyed.record
+        if verb is Verb.RETRY and self.desired is not None:
+            self.rejected.discard(self.desired.digest)
+        if verb is Verb.ROLLBACK:
+            self.proven_good = obeyed.record.good
+        if verb in {Verb.ABORT, Verb.ROLLBACK} and self.desired is not None:
+            self.rejected = {self.desired.digest}
+
+    # --- the laws ---------------------------------------------------------------------------------
+
+    def _check(self, action: Action) -> None:
+        match action:
+            case PublishRouting(routing=routing):
+                self._check_s1(routing)
+                self._check_s3(routing)
+            case StopReplica(name=name):
+                self._check_s2(name)
+                self._check_s4(name)
+            case RemoveReplica(name=name):
+                assert not self.replicas[name].is_running, f"S2: {name} removed while it runs"
+                assert not self._may_be_routed(name), f"S7: {name} removed while routed"
+            case CreateReplica(name=name, spec=spec):
+                assert name.startswith(f"{self.app}-"), f"S6: {name} is not ours"
+                assert name not in self.replicas, f"S7: {name} exists"
+                assert not self._may_be_routed(name), f"S7: {name} may still be routed to"
+                assert spec.digest not in self.rejected, f"L3: {spec.image} was rejected"
+            case _:
+                pass
+
+    def _may_be_routed(self, name: ReplicaName) -> bool:
+        known = (*self.may_run, self.loaded, self.published)
+        return any(routing is not None and routing.has(name) for routing in known)
+
+    def _is_right(self, server: Server) -> bool:
+        replica = self.replicas.get(server.replica)
+        return replica is not None and replica.is_running and replica.address == server.address
+
+    def _check_s1(self, routing: Routing | None) -> None:
+        if routing is None:
+            return
+        before = self.published or Routing()
+        for share in routing.shares:
+            assert share.weight > 0, "S1: a share without weight"
+            healthy = [
+                s
+                for s in share.servers
+                if self._is_right(s) and self.replicas[s.replica].is_healthy
+            ]
+            presumed = all(s in list(before.servers) and self._is_right(s) for s in share.servers)
+            assert healthy or presumed, (
+                f"S1: {share.revision} gets weight, nothing of it is healthy"
+            )
+        for server in routing.servers:
+            assert self._is_right(server), f"S7: {server} belongs to nobody"
+
+    def _check_s3(self, routing: Routing | None) -> None:
+        if self.desired is None or self.published is None:
+            return
+        shares = routing.shares if routing is not None else ()
+        had = any(
+            self._is_right(s) and self.replicas[s.replica].is_healthy
+            for share in self.published.shares
+            for s in share.servers
+        )
+        has = any(
+            self._is_right(s) and self.replicas[s.replica].is_healthy
+            for share in shares
+            for s in share.servers
+        )
+        assert has or not had, "S3: traffic taken from what is healthy, given to nothing"
+
+    def _check_s2(self, name: ReplicaName) -> None:
+        assert not self._may_be_routed(name), f"S2: {name} stopped, Traefik may route to it"
+        spec = self.desired or self.record.good
+        limit = spec.rollout.drain if spec else 30.0
+        unrouted = self.now - self.unrouted_since.get(name, 0.0)
+        assert self.connections[name] == 0 or unrouted >= limit, f"S2: {name} cut off"
+
+    def _check_s4(self, name: ReplicaName) -> None:
+        good, desired = self.proven_good, self.desired
+        if good is None or desired is None or self.replicas[name].revision != good.revision:
+            return
+        is_back = desired.digest in self.rejected
+        assert desired.revision == good.revision or is_back, f"S4: {name} is of the good revision"
+        wanted = good.replicas if is_back else desired.replicas
+        left = [r for r in self.replicas.values() if r.revision == good.revision and r.is_running]
+        assert len(left) > wanted, f"S4: {name} is not surplus"
+
+    def _check_record(self, seen: Observation, made: Plan) -> None:
+        """Check what is remembered: rejections and promotions need evidence."""
+        for ending in made.endings:
+            if ending.outcome is Outcome.REJECTED and made.record.rejection is not None:
+                self.rejected = {made.record.rejection.spec}
+        good = made.record.good
+        if good is None or good == self.record.good:
+            return
+        waived = self.record.waiver is not None
+        assert seen.published is not None, "S4: promoted without traffic"
+        assert seen.published.weights == {good.revision: 100}, "S4: promoted without all traffic"
+        assert self.loaded == self.published, "S4: promoted without confirmation"
+        serving = [r for r in seen.replicas if r.revision == good.revision and r.is_healthy]
+        assert len(serving) >= good.replicas, "S5: promoted without being healthy"
+        before = self.proven_good
+        if before is None or before.revision != good.revision:
+            stood = self.now - self.stood_since
+            assert waived or stood >= good.rollout.bake - 0.01, f"S4: promoted after {stood} s"
+        self.proven_good = good
+
+    def _check_dead_are_unrouted(self) -> None:
+        for server in self.published.servers if self.published and self.desired else ():
+            assert self._is_right(server), f"S7: {server} is still routed"

@@ -1,0 +1,206 @@
+"""The laws, against the real planner in a world full of faults.
+
+`TestLaws` walks at random; after every walk the world is made quiet and must settle (L1, L2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.core.build import WEB, app, canary
+from tests.core.faulty_world import CRASHES, MISSING, NEVER_HEALTHY, FaultyWorld
+from traefik_bg.core.commands import Verb
+from traefik_bg.core.model import Approval, ContainerState, Health, Phase, Rollout
+
+SPECS = [
+    app("web:1"),
+    app("web:1", replicas=1),
+    app("web:1", replicas=3),
+    app("web:2"),
+    canary("web:2", 10, 50, pause=20.0),
+    canary("web:3", 5, pause=10.0),
+    app("web:4", rollout=Rollout(bake=0.0, drain=2.0)),
+    app("web:5", rollout=Rollout(bake=10.0, drain=5.0, approval=Approval.MANUAL)),
+    app(NEVER_HEALTHY),
+    app(CRASHES),
+    app(MISSING),
+    app("web:2", hold=True),
+]
+IMAGES = {"web:1", "web:2", "web:3", "web:4", "web:5", NEVER_HEALTHY, CRASHES}
+
+
+def settle(world: FaultyWorld, *, looks: int = 400) -> None:
+    """Let the service work in a quiet world until it has nothing left to do."""
+    for _ in range(looks):
+        made = world.tick()
+        if made.actions or made.recheck_after == 0.0:
+            continue
+        starting = any(
+            r.is_running and r.health is not Health.HEALTHY for r in world.replicas.values()
+        )
+        if made.phase is Phase.PAUSED or (made.recheck_after is None and not starting):
+            return
+        waits = [w for w in (made.recheck_after, 2.0 if starting else None) if w]
+        world.advance(min(waits))
+    raise AssertionError(f"L1: not settled after {looks} looks: {world.tick().reason}")
+
+
+def quiet(world: FaultyWorld) -> None:
+    """End every fault."""
+    world.lags, world.answers = False, True
+    world.connections.clear()
+    for name, replica in world.replicas.items():
+        if replica.health is Health.UNHEALTHY:
+            world.replicas[name] = replace(replica, health=Health.UNKNOWN)
+    world.advance(2.0)
+
+
+def assert_settled(world: FaultyWorld) -> None:
+    """Require that the desired state is reached, or rejected with a reason (L1, L2)."""
+    record, desired = world.record, world.desired
+    assert not world.tick().actions, "L2: a settled world yields actions"
+    if desired is None:
+        assert not world.replicas, "L1: an unwanted app is still there"
+        assert world.published is None, "L1: an unwanted app is still routed"
+        return
+    if desired.hold or record.paused or record.deployment is not None:
+        return
+    wanted = desired
+    if record.rejects(desired):
+        assert record.rejection is not None
+        assert record.rejection.reason, "L1: rejected without a reason"
+        if record.good is None:
+            return
+        wanted = record.good
+    assert world.published is not None, "L1: not routed"
+    assert world.published.weights == {wanted.revision: 100}, "L1: traffic is elsewhere"
+    assert world.published.routes == wanted.routes
+    assert len(list(world.published.servers)) == wanted.replicas, "L1: not all replicas serve"
+    assert {r.revision for r in world.replicas.values()} == {wanted.revision}, "L1: leftovers"
+
+
+class Walk(RuleBasedStateMachine):
+    """One app, one service, and everything that can happen to them."""
+
+    @initialize(first=st.integers(0, 4))
+    def begin(self, first: int) -> None:
+        self.world = FaultyWorld(app=WEB, desired=None, images={"web:1"}, guard_available=True)
+        self.world.want(SPECS[first])
+
+    @rule(which=st.integers(0, len(SPECS) - 1))
+    def edit(self, which: int) -> None:
+        self.world.want(SPECS[which])
+
+    @rule()
+    def remove_app(self) -> None:
+        self.world.want(None)
+
+    @rule(times=st.integers(1, 4))
+    def look(self, times: int) -> None:
+        for _ in range(times):
+            self.world.tick()
+
+    @rule(times=st.integers(5, 60))
+    def go_on(self, times: int) -> None:
+        for _ in range(times):
+            made = self.world.tick()
+            self.world.advance(made.recheck_after or 0.5)
+
+    @rule(cut=st.integers(0, 3), amnesia=st.booleans())
+    def die_in_the_middle(self, cut: int, amnesia: bool) -> None:
+        self.world.tick(cut=cut, amnesia=amnesia and cut == 0)
+        self.world.lose_timers()
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 31.0, 70.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @rule(
+        which=st.integers(0, 9),
+        how=st.sampled_from(["kill", "sicken", "heal", "remove", "restart"]),
+    )
+    def touch(self, which: int, how: str) -> None:
+        names = sorted(self.world.replicas)
+        if not names:
+            return
+        name = names[which % len(names)]
+        seen = self.world.replicas[name]
+        if how == "remove":
+            del self.world.replicas[name]
+        elif how == "kill" and seen.is_running:
+            self.world.kill(name)
+        elif seen.is_running:
+            health = {
+                "sicken": Health.UNHEALTHY,
+                "heal": Health.HEALTHY,
+                "restart": Health.STARTING,
+            }.get(how, seen.health)
+            restarts = seen.restarts + (how == "restart")
+            self.world.replicas[name] = replace(seen, health=health, restarts=restarts, age=0.0)
+
+    @rule()
+    def docker_restarts(self) -> None:
+        for name, seen in self.world.replicas.items():
+            if seen.state is ContainerState.RUNNING:
+                self.world.kill(name)
+
+    @rule(which=st.integers(0, 9), count=st.integers(0, 3))
+    def connect(self, which: int, count: int) -> None:
+        names = [
+            server.replica for server in (self.world.loaded.servers if self.world.loaded else ())
+        ]
+        if names:
+            self.world.connections[names[which % len(names)]] = count
+
+    @rule(lags=st.booleans(), answers=st.booleans())
+    def traefik_lags(self, lags: bool, answers: bool) -> None:
+        self.world.lags, self.world.answers = lags, answers
+
+    @rule()
+    def traefik_forgets(self) -> None:
+        self.world.observe()
+        if not self.world.lags:
+            self.world.may_run.append(self.world.loaded)
+
+    @rule()
+    def lose_record(self) -> None:
+        self.world.lose_record()
+        self.world.lose_timers()
+
+    @rule(verb=st.sampled_from(list(Verb)))
+    def command(self, verb: Verb) -> None:
+        self.world.command(verb)
+
+    @precondition(lambda self: hasattr(self, "world"))
+    @invariant()
+    def shares_add_up(self) -> None:
+        routing = self.world.published
+        if routing is not None and routing.shares:
+            assert sum(routing.weights.values()) == 100
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        if self.world.record.paused:
+            self.world.command(Verb.RESUME)
+        quiet(self.world)
+        settle(self.world)
+        quiet(self.world)
+        settle(self.world)
+        assert_settled(self.world)
+
+
+class TestLaws(Walk.TestCase):  # type: ignore[misc]
+    """S1 to S7 after every action, L1 to L4 after every walk."""
+
+    settings = settings(
+        max_examples=150,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )

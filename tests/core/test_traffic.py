@@ -1,0 +1,337 @@
+"""What Traefik is told, and that nothing is lost when it is read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traefik_bg.core import traffic
+from traefik_bg.core.features import Features, features_of
+from traefik_bg.core.model import (
+    AppName,
+    Json,
+    ReplicaName,
+    RevisionId,
+    Route,
+    Routing,
+    Server,
+    Share,
+    canonical_json,
+)
+from traefik_bg.core.names import collisions, owner, router_names
+
+GOLDEN = Path(__file__).parent / "golden"
+ALL = Features(retry=True, guard=True)
+WEB, API = AppName("web"), AppName("api")
+BLUE, GREEN = RevisionId("0b1ee000"), RevisionId("93ee7000")
+HOST = Route(rule="Host(`web.example`)", entrypoints=("web",))
+
+
+def share(revision: RevisionId, weight: int, *addresses: str, app: AppName = WEB) -> Share:
+    """Return a share whose replicas are addressed by name, or by these addresses."""
+    names = [ReplicaName(f"{app}-{revision}-{number}") for number in range(len(addresses) or 2)]
+    return Share(
+        revision=revision,
+        weight=weight,
+        servers=tuple(
+            Server(replica=name, address=address or name, port=8000)
+            for name, address in zip(names, addresses or names, strict=True)
+        ),
+    )
+
+
+CASES: dict[str, tuple[dict[AppName, Routing], Features]] = {
+    "nothing": ({}, Features()),
+    "one_revision": ({WEB: Routing(shares=(share(BLUE, 100),), routes=(HOST,))}, Features()),
+    "canary": (
+        {WEB: Routing(shares=(share(BLUE, 95), share(GREEN, 5)), routes=(HOST,), sticky=True)},
+        Features(retry=True),
+    ),
+    "guarded": (
+        {
+            WEB: Routing(
+                shares=(share(GREEN, 100),),
+                routes=(HOST, replace(HOST, rule="PathPrefix(`/web`)", priority=7)),
+                fallback=share(BLUE, 0),
+            ),
+            API: Routing(
+                shares=(share(BLUE, 100, app=API),),
+                routes=(replace(HOST, rule="Host(`api.example`)", middlewares=("auth@file",)),),
+            ),
+        },
+        ALL,
+    ),
+    "addresses": (
+        {WEB: Routing(shares=(share(BLUE, 100, "172.18.0.2", "fd00::2"),), routes=(HOST,))},
+        Features(),
+    ),
+    "nobody": ({WEB: Routing(routes=(replace(HOST, tls=Json("{}")),))}, Features()),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_golden_documents(case: str) -> None:
+    """What Traefik is told for typical routings is written down, and read back unchanged."""
+    apps, features = CASES[case]
+    document = traffic.render(apps, features=features)
+    path = GOLDEN / f"{case}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    assert document == json.loads(path.read_text())
+    assert traffic.parse(traffic.encode(document)) == apps
+
+
+# --- the round trip -------------------------------------------------------------------------------
+
+names = st.from_regex(r"[a-z][a-z0-9.-]{0,9}", fullmatch=True)
+revisions = st.from_regex(r"[0-9a-f]{8}", fullmatch=True).map(RevisionId)
+addresses = st.one_of(names, st.ip_addresses().map(str))
+texts = st.text(min_size=1, max_size=30).filter(lambda text: text == text.strip())
+nested = st.none() | st.booleans() | st.integers() | texts | st.lists(texts, max_size=2)
+
+
+@st.composite
+def routes(draw: st.DrawFn) -> Route:
+    """Draw a route as the desired file makes them."""
+    rule = draw(texts)
+    default = len(rule.encode())
+    return Route(
+        rule=rule,
+        entrypoints=tuple(draw(st.lists(names, max_size=2))),
+        middlewares=tuple(draw(st.lists(names, max_size=2))),
+        priority=draw(st.none() | st.integers().filter(lambda n: n not in {0, default})),
+        tls=draw(st.none() | st.dictionaries(texts, nested, max_size=3).map(canonical_json)),
+    )
+
+
+@st.composite
+def servers(draw: st.DrawFn, *, by_name: bool) -> tuple[Server, ...]:
+    """Draw the replicas of a share, with either kind of address."""
+    made = []
+    for replica in draw(st.lists(names.map(ReplicaName), max_size=3)):
+        address = replica if by_name else draw(addresses)
+        made.append(Server(replica=replica, address=address, port=draw(st.integers(1, 65535))))
+    return tuple(made)
+
+
+@st.composite
+def routings(draw: st.DrawFn) -> Routing:
+    """Draw a routing; its fallback, if any, is a revision of its own or one that has a share."""
+    by_name = draw(st.booleans())
+    chosen = draw(st.lists(revisions, max_size=3, unique=True))
+    shares = tuple(
+        Share(
+            revision=revision,
+            weight=draw(st.integers(1, 100)),
+            servers=draw(servers(by_name=by_name)),
+        )
+        for revision in chosen
+    )
+    spare = Share(
+        revision=draw(revisions.filter(lambda revision: revision not in chosen)),
+        weight=0,
+        servers=draw(servers(by_name=by_name)),
+    )
+    warm = [None, *(replace(s, weight=0) for s in (spare, *shares) if s.servers)]
+    return Routing(
+        shares=shares,
+        routes=tuple(draw(st.lists(routes(), max_size=3))),
+        sticky=draw(st.booleans()),
+        fallback=draw(st.sampled_from(warm)),
+    )
+
+
+apps = st.dictionaries(names.map(AppName), routings(), max_size=3).filter(
+    lambda made: not collisions(made)
+)
+
+
+@given(apps, st.booleans(), st.integers(min_value=0))
+def test_what_is_read_back_is_what_was_written(
+    made: dict[AppName, Routing], retry: bool, serial: int
+) -> None:
+    """No routing is changed by writing it down, nor will Traefik read anything else."""
+    document = traffic.render(made, features=Features(retry=retry, guard=True), serial=serial)
+    data = traffic.encode(document)
+    assert traffic.parse(data) == made
+    assert traffic.serial(traffic.marker(traffic.decode(data))) == serial
+    assert traffic.features(traffic.decode(data)) == Features(retry=retry, guard=True)
+    assert "{{" not in data.decode(), "Traefik's template engine would act on it"
+    assert not re.search("[\x7f-\x9f\u2028\u2029\ufeff]", data.decode()), "YAML reads it otherwise"
+
+
+def test_braces_survive() -> None:
+    """A rule may hold two braces in a row, as regular expressions do."""
+    braces = replace(HOST, rule="HostRegexp(`^a{{1}}\\{{3,}$`)")
+    made = {WEB: Routing(shares=(share(BLUE, 1),), routes=(braces,))}
+    assert traffic.parse(traffic.encode(traffic.render(made))) == made
+
+
+def test_a_priority_that_is_the_default_is_left_to_traefik() -> None:
+    """Zero and the length of the rule mean what Traefik does anyway: they are read back as none."""
+    for priority in (None, 0, len(HOST.rule)):
+        made = {WEB: Routing(routes=(replace(HOST, priority=priority, rule=f" {HOST.rule}\n"),))}
+        assert traffic.parse(traffic.encode(traffic.render(made))) == {WEB: Routing(routes=(HOST,))}
+
+
+# --- the marker -----------------------------------------------------------------------------------
+
+
+def test_the_marker_changes_with_the_content_and_with_the_serial_number() -> None:
+    """Two documents that differ, or that were published one after the other, differ in it."""
+    one = {WEB: Routing(shares=(share(BLUE, 1),), routes=(HOST,))}
+    two = {WEB: Routing(shares=(share(GREEN, 1),), routes=(HOST,))}
+    markers = [
+        traffic.marker(traffic.render(one)),
+        traffic.marker(traffic.render(two)),
+        traffic.marker(traffic.render(one, serial=1)),
+        traffic.marker(traffic.render(one, features=ALL)),
+    ]
+    assert len(set(markers)) == len(markers)
+    assert traffic.marker(traffic.render(dict(one))) == markers[0]
+
+
+def test_the_document_is_never_empty() -> None:
+    """An empty document would wipe every route, so even "nothing" has a marker."""
+    document = traffic.render({})
+    assert traffic.parse(traffic.encode(document)) == {}
+    assert traffic.marker(document)
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "Expecting value"),
+        (b"{}", "not written by traefik-bg"),
+        (b"[]", "not written by traefik-bg"),
+        (b"http:\n  routers: {}\n", "Expecting value"),
+        (b'{"http": {"middlewares": []}}', "not written by traefik-bg"),
+        (b'{"http": {"middlewares": ["traefik-bg"]}}', "not a mapping"),
+        (b'{"http":{"middlewares":{"traefik-bg":{}},"services":{"web":{"weighted":{"services":[{}]}}}}}', "'name'"),
+        (b'{"http":{"middlewares":{"traefik-bg":{}},"services":{"web":7}}}', "not iterable"),
+    ],
+)  # fmt: skip
+def test_what_is_not_ours_is_refused(data: bytes, complaint: str) -> None:
+    """A damaged or foreign file is an error, never a document without apps (S5)."""
+    with pytest.raises(ValueError, match=complaint):
+        traffic.parse(data)
+
+
+def test_a_marker_without_a_number_has_the_serial_zero() -> None:
+    """A document that somebody else wrote under our name does not break the counting."""
+    assert traffic.serial("") == traffic.serial("abc") == traffic.serial("abc-²") == 0
+    assert traffic.marker_in({}) == traffic.marker_in({"headers": None}) == ""
+
+
+# --- what has no weight, and what guards ----------------------------------------------------------
+
+
+def test_what_has_no_weight_is_absent() -> None:
+    """A member of weight 0 can hang Traefik for good, so it is never written."""
+    made = {WEB: Routing(shares=(share(BLUE, 0), share(GREEN, 100)), routes=(HOST,))}
+    services = traffic.render(made)["http"]["services"]
+    assert set(services) == {"web", f"web-{GREEN}"}
+    assert services["web"] == {"weighted": {"services": [{"name": f"web-{GREEN}", "weight": 100}]}}
+
+
+def test_without_the_feature_there_is_no_guard() -> None:
+    """An older Traefik would refuse the whole document because of one unknown field."""
+    guarded = Routing(shares=(share(GREEN, 100),), routes=(HOST,), fallback=share(BLUE, 0))
+    assert traffic.render({WEB: guarded}) == traffic.render({WEB: replace(guarded, fallback=None)})
+
+
+def test_a_fallback_without_replicas_guards_nothing() -> None:
+    """Falling back to nobody would only replace green's answer by an empty one."""
+    empty = Share(revision=BLUE, weight=0, servers=())
+    guarded = Routing(shares=(share(GREEN, 100),), routes=(HOST,), fallback=empty)
+    assert "web-guard" not in traffic.render({WEB: guarded}, features=ALL)["http"]["routers"]
+
+
+def test_the_guard_leaves_the_priority_as_it_was() -> None:
+    """The two rules of a guarded route are longer than its own, but must not outrank others."""
+    guarded = Routing(shares=(share(GREEN, 100),), routes=(HOST,), fallback=share(BLUE, 0))
+    routers = traffic.render({WEB: guarded}, features=ALL)["http"]["routers"]
+    assert routers["web"]["priority"] == routers["web-guard"]["priority"] == len(HOST.rule)
+
+
+def test_a_fallback_that_has_weight_too_is_written_once() -> None:
+    """During a canary blue has a share and is the fallback: one load balancer serves both."""
+    canary = Routing(shares=(share(BLUE, 95), share(GREEN, 5)), fallback=share(BLUE, 0))
+    services = traffic.render({WEB: canary}, features=ALL)["http"]["services"]
+    assert services["web-guard"]["failover"]["fallback"] == f"web-{BLUE}"
+    assert traffic.parse(traffic.encode(traffic.render({WEB: canary}, features=ALL))) == {
+        WEB: canary
+    }
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["web-guard", "web-caught", "web-route-2", "web-route-12-guard", "web-0b1ee000"])  # fmt: skip
+def test_no_app_is_called_like_a_part_of_another(name: str) -> None:
+    """Two parts of one name would be one part: one app would get the other's requests."""
+    assert "of the app web" in collisions(["web", name])[name]
+    assert not collisions(["shop", name])
+
+
+def test_our_own_name_is_reserved() -> None:
+    """The marker is called traefik-bg."""
+    assert "reserved" in collisions(["traefik-bg"])["traefik-bg"]
+    assert not collisions(["traefik-bg-retry", "web", "web-2", "web-two"])
+
+
+def test_render_refuses_two_parts_of_one_name() -> None:
+    """Should two such apps meet all the same, nothing is written."""
+    made = {
+        WEB: Routing(shares=(share(BLUE, 1),)),
+        AppName(f"web-{BLUE}"): Routing(shares=(share(BLUE, 1),)),
+    }
+    with pytest.raises(ValueError, match=f"two parts .* called web-{BLUE}"):
+        traffic.render(made)
+    with pytest.raises(ValueError, match="a revision of web has two shares"):
+        traffic.render({WEB: Routing(shares=(share(BLUE, 1), share(BLUE, 2)))})
+
+
+@given(st.sets(names, max_size=4).filter(lambda made: not collisions(made)))
+def test_every_router_has_an_owner(made: set[str]) -> None:
+    """A router that Traefik complains about leads back to its app, also behind an entry point."""
+    for app in made:
+        for name in router_names(app, Routing(routes=(HOST, HOST))):
+            assert owner(name, made) == app
+            assert owner(f"{name}-guard", made) == app
+    assert owner("websecure-web-route-2-guard", ["web"]) == "web"
+    assert owner("dashboard", ["web"]) is None
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("versions", "retry", "guard"),
+    [
+        ([], False, False),
+        (["dev"], False, False),
+        (["3.7.15"], True, True),
+        (["v3.7.8"], True, True),
+        (["3.7.7"], False, True),
+        (["3.7.0"], False, True),
+        (["3.7.0-ea.1"], False, False),
+        (["3.8.0-rc.1"], True, True),
+        (["3.6.15"], True, False),
+        (["3.7.15", "3.6.15"], True, False),
+        (["3.7.15", "3.7.3"], False, True),
+        (["3.7.15", ""], False, False),
+    ],
+)
+def test_features_are_what_every_traefik_can_do(
+    versions: list[str], retry: bool, guard: bool
+) -> None:
+    """The oldest Traefik decides, and an unknown one rules everything out."""
+    assert features_of(versions) == Features(retry=retry, guard=guard)

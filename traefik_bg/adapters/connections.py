@@ -1,0 +1,102 @@
+"""Counts the connections a replica still answers, whatever its image.
+
+Apart from the engine because Docker does not know them: the kernel does, in the tables of the
+replica's network namespace under /proc. A drain ends early when the count is zero, so whatever
+might still carry an answer is counted, and what cannot be known is None, never zero.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from traefik_bg.core.ports import Container
+
+_ESTABLISHED, _CLOSE_WAIT = "01", "08"
+_FIN_WAIT1, _LAST_ACK, _CLOSING = "04", "09", "0B"
+# CLOSE_WAIT: the other side has closed its half, and may still read the answer.
+_OPEN = {_ESTABLISHED, _CLOSE_WAIT}
+# The app has closed, and the kernel may still be sending the end of its answer; the replica's
+# network, and what waits there, vanishes with its process.
+_SENDING = {_FIN_WAIT1, _LAST_ACK, _CLOSING}
+
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+_LOCAL_ADDRESS = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
+
+
+class ProcConnectionCounter:
+    """Implements the port `ConnectionCounter` where the host's processes can be seen."""
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+
+    async def open_connections(self, container: Container, port: int) -> int | None:
+        """Return the replica's established connections on its port; None: cannot be counted."""
+        # A busy replica's table has thousands of lines, and the kernel is slow to write them.
+        return await asyncio.to_thread(self._count, container, port)
+
+    def _count(self, container: Container, port: int) -> int | None:
+        if not container.pid:
+            return None
+        process = self._proc / str(container.pid)
+        try:
+            if not _is_process_of(container, process):
+                return None
+            tables = [(process / "net" / table).read_text() for table in ("tcp", "tcp6")]
+            # Read again: the process may have ended meanwhile, and its number be another's.
+            return open_rows(tables, port) if _is_process_of(container, process) else None
+        except OSError:
+            return None
+
+
+def _is_process_of(container: Container, process: Path) -> bool:
+    """Tell whether a process is the container's, and not a stranger's of the same number.
+
+    Inside a container of our own, or with a remote Docker, numbers mean other processes. The
+    control group names the container; where it does not, the network namespace must at least have
+    the container's address.
+    """
+    groups = set(_CONTAINER_ID.findall((process / "cgroup").read_text()))
+    if groups:
+        return container.id in groups
+    return bool(container.ip) and container.ip in _addresses(process / "net")
+
+
+def _addresses(net: Path) -> set[str]:
+    found = set(_LOCAL_ADDRESS.findall((net / "fib_trie").read_text()))
+    try:
+        lines = (net / "if_inet6").read_text().splitlines()
+    except FileNotFoundError:  # a kernel without IPv6
+        return found
+    return found | {str(ipaddress.IPv6Address(int(line.split()[0], 16))) for line in lines}
+
+
+def open_rows(tables: Iterable[str], port: int) -> int:
+    """Return how many rows of /proc/net/tcp tables are connections on the port being answered."""
+    suffix = f":{port:04X}"
+    return sum(
+        _is_open(row.split())
+        for table in tables
+        for row in table.splitlines()[1:]
+        if suffix in row and row.split(maxsplit=2)[1].endswith(suffix)
+    )
+
+
+def _is_open(row: list[str]) -> bool:
+    remote, state, queues = row[2], row[3], row[4]
+    if _is_loopback(remote.partition(":")[0]):
+        return False  # its own HEALTHCHECK: Traefik is never in here
+    return state in _OPEN or (state in _SENDING and not queues.startswith("00000000:"))
+
+
+def _is_loopback(address: str) -> bool:
+    """Tell whether an address is loopback; the kernel writes it in words of the host's order."""
+    words = [address[index : index + 8] for index in range(0, len(address), 8)]
+    raw = b"".join(socket.ntohl(int(word, 16)).to_bytes(4, "big") for word in words)
+    found = ipaddress.ip_address(raw)
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback

@@ -1,0 +1,218 @@
+"""What Docker has of ours: one listing for all apps, and a closer look only where one is needed.
+
+A listing is one cheap call and never waits for a container; an inspection is a call per container
+and does wait for one that is being started, so listings are shared by all apps and inspections are
+not. What an inspection said is kept until an event says look, and only while events are heard: an
+app at rest costs a share of one listing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from docker.errors import APIError
+
+from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection
+from traefik_bg.adapters.docker_errors import is_gone, unexpected
+from traefik_bg.adapters.docker_settings import (
+    APP_LABEL,
+    INSTANCE_LABEL,
+    REPLICA_LABEL,
+    REVISION_LABEL,
+)
+from traefik_bg.core.model import AppName, ContainerState, Health, ReplicaName, RevisionId
+from traefik_bg.core.ports import Container
+
+T = TypeVar("T")
+
+_STATES = {state.value: state for state in ContainerState} | {
+    "dead": ContainerState.EXITED  # its removal failed half-way: to be removed again
+}
+_NEVER = "0001-01-01T00:00:00Z"  # how Docker writes "not started yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One container of ours in a listing."""
+
+    id: str
+    name: ReplicaName
+    app: AppName
+    state: ContainerState
+    ip: str
+
+
+class Inventory:
+    """Answers which containers there are, with as few calls as it takes to be sure."""
+
+    def __init__(self, connection: Connection, instance: str, network: str) -> None:
+        self._connection = connection
+        self._instance = instance
+        self._network = network
+        self._listing = Shared(self._list)
+        self._inspected: dict[str, Container] = {}
+        self._asking: dict[str, object] = {}
+        self._is_heard = False
+
+    async def apps(self) -> frozenset[AppName]:
+        """Return the apps that have a container.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        return frozenset(await self._listing.get())
+
+    async def containers(self, app: AppName) -> Sequence[Container]:
+        """Return the containers of an app.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        rows = (await self._listing.get()).get(app, ())
+        found = await asyncio.gather(*(self._container(row) for row in rows))
+        return tuple(container for container in found if container is not None)
+
+    def trust(self) -> None:
+        """Keep what is inspected from now on: every change of it will be heard."""
+        self.distrust()
+        self._is_heard = True
+
+    def distrust(self) -> None:
+        """Keep nothing: changes are not heard."""
+        self._is_heard = False
+        self._inspected.clear()
+        self._asking.clear()
+
+    def forget(self, container_id: str) -> None:
+        """Inspect the container anew: something happened to it."""
+        self._inspected.pop(container_id, None)
+        self._asking.pop(container_id, None)
+
+    async def close(self) -> None:
+        """Stop asking."""
+        await self._listing.close()
+
+    async def _list(self) -> Mapping[AppName, Sequence[Row]]:
+        filters = {"label": [f"{INSTANCE_LABEL}={self._instance}"]}
+        try:
+            listed = await self._connection.call(
+                lambda client: client.containers(all=True, filters=filters), within=ASK_TIMEOUT
+            )
+        except APIError as error:
+            raise unexpected(error, "list the containers") from error
+        rows = [row(item, self._network) for item in listed if APP_LABEL in item["Labels"]]
+        ids = {found.id for found in rows}
+        self._inspected = {key: kept for key, kept in self._inspected.items() if key in ids}
+        apps: dict[AppName, list[Row]] = {}
+        for found in rows:
+            apps.setdefault(found.app, []).append(found)
+        return apps
+
+    async def _container(self, row: Row) -> Container | None:
+        """Return the row's container; None when it has vanished since it was listed."""
+        kept = self._inspected.get(row.id)
+        if kept is not None and kept.state is row.state:
+            same = kept.ip == row.ip and kept.name == row.name
+            return kept if same else replace(kept, ip=row.ip, name=row.name)
+        asking = self._asking[row.id] = object()
+        try:
+            found = container(await self._inspect(row.id), self._network)
+        except APIError as error:
+            if is_gone(error):
+                return None
+            raise unexpected(error, f"inspect {row.name}") from error
+        # An event since we asked has taken the mark away: then the answer may already be old.
+        if self._asking.pop(row.id, None) is asking and self._is_heard:
+            self._inspected[row.id] = found
+        return found
+
+    async def _inspect(self, container_id: str) -> Any:
+        return await self._connection.call(
+            lambda client: client.inspect_container(container_id), within=ASK_TIMEOUT
+        )
+
+
+class Shared(Generic[T]):
+    """Lets all who ask at the same time share one answer; nobody gets one begun before asking."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
+        self._ask = ask
+        self._running: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        """Return an answer to a question put after this call."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._follow(self._running), name="docker-listing")
+            self._next.add_done_callback(_retrieve)
+        return await asyncio.shield(self._next)
+
+    async def close(self) -> None:
+        """Cancel what is under way."""
+        tasks = [task for task in (self._running, self._next) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, before: asyncio.Task[T] | None) -> T:
+        if before is not None:
+            await asyncio.wait([before])
+        self._running, self._next = self._next, None
+        return await self._ask()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Keep asyncio from complaining of an error nobody waited for any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def row(item: Mapping[str, Any], network: str) -> Row:
+    """Return one entry of Docker's listing."""
+    # A linked container is listed under "/other/alias" too; its own name has one slash.
+    name = next((name for name in item["Names"] or () if name.count("/") == 1), "/" + item["Id"])
+    return Row(
+        id=item["Id"],
+        name=ReplicaName(name[1:]),
+        app=AppName(item["Labels"][APP_LABEL]),
+        state=_STATES[item["State"]],
+        ip=_address(item, network),
+    )
+
+
+def container(item: Mapping[str, Any], network: str) -> Container:
+    """Return a container as Docker's inspection describes it."""
+    state, labels = item["State"], item["Config"]["Labels"]
+    number = labels.get(REPLICA_LABEL, "")
+    has_ended = _STATES[state["Status"]] in {ContainerState.EXITED, ContainerState.RESTARTING}
+    started = state["StartedAt"]
+    return Container(
+        name=ReplicaName(item["Name"].removeprefix("/")),
+        app=AppName(labels[APP_LABEL]),
+        revision=RevisionId(labels.get(REVISION_LABEL, "")),
+        number=int(number) if number.isdecimal() else 0,
+        id=item["Id"],
+        state=_STATES[state["Status"]],
+        life="" if started == _NEVER else started,
+        ip=_address(item, network),
+        pid=state["Pid"],
+        exit_code=state["ExitCode"] if has_ended else None,
+        restarts=item.get("RestartCount", 0),
+        docker_health=_health(state.get("Health")),
+    )
+
+
+def _address(item: Mapping[str, Any], network: str) -> str:
+    endpoint = (item["NetworkSettings"]["Networks"] or {}).get(network) or {}
+    return str(endpoint.get("IPAddress") or endpoint.get("GlobalIPv6Address") or "")
+
+
+def _health(verdict: Mapping[str, Any] | None) -> Health | None:
+    """Return the HEALTHCHECK's verdict; Docker says "none" where there is no check."""
+    status = (verdict or {}).get("Status") or "none"
+    if status == "none":
+        return None
+    return Health(status) if status in set(Health) else Health.UNKNOWN

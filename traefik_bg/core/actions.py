@@ -1,0 +1,129 @@
+"""The verbs: all that the service can do to the world, as values.
+
+The planner makes them, the executor carries them out, `forecast` plays them; none of them decides.
+Each must be safe to find already done, because "done but the answer was lost" happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from traefik_bg.core.model import (
+    AppName,
+    AppSpec,
+    Outcome,
+    Phase,
+    Record,
+    ReplicaName,
+    RevisionId,
+    Routing,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullImage:
+    """Bring an image to this machine."""
+
+    image: str
+
+    def __str__(self) -> str:
+        return f"pull {self.image}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateReplica:
+    """Create a container of the spec's revision; it is not started."""
+
+    name: ReplicaName
+    number: int
+    spec: AppSpec
+
+    def __str__(self) -> str:
+        return f"create {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartReplica:
+    """Start a container of ours that is not running."""
+
+    name: ReplicaName
+
+    def __str__(self) -> str:
+        return f"start {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRouting:
+    """Tell Traefik how to route an app; None: not at all any more."""
+
+    app: AppName
+    routing: Routing | None
+
+    def __str__(self) -> str:
+        if self.routing is None:
+            return f"unroute {self.app}"
+        if not self.routing.shares:
+            return f"route {self.app} to nothing"
+        shares = ", ".join(
+            f"{share.weight} % to {share.revision} ({len(share.servers)})"
+            for share in self.routing.shares
+        )
+        return f"route {self.app}: {shares}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopReplica:
+    """Stop a container with its own signal and grace period."""
+
+    name: ReplicaName
+
+    def __str__(self) -> str:
+        return f"stop {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveReplica:
+    """Remove a stopped container and its anonymous volumes."""
+
+    name: ReplicaName
+
+    def __str__(self) -> str:
+        return f"remove {self.name}"
+
+
+Action = PullImage | CreateReplica | StartReplica | PublishRouting | StopReplica | RemoveReplica
+
+
+def subject(action: Action) -> str:
+    """Return what the action is about: actions on one subject run in order, others side by side."""
+    match action:
+        case PullImage(image=image):
+            return image
+        case PublishRouting(app=app):
+            return app
+        case _:
+            return action.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a deployment ended, for the history."""
+
+    outcome: Outcome
+    revision: RevisionId
+    reason: str
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The next thing to do for one app, and why, in one sentence."""
+
+    reason: str
+    phase: Phase
+    record: Record
+    """Saved before any action."""
+    actions: tuple[Action, ...] = ()
+    recheck_after: float | None = None
+    """Seconds after which to look again even if nothing happens."""
+    endings: tuple[Ending, ...] = ()

@@ -1,0 +1,157 @@
+"""What an operator can say, as changes to the record; the planner then does the rest.
+
+Separate because a command is remembered, not carried out: it survives a crash like everything else
+in the record, and what follows from it is decided where everything is decided. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from traefik_bg.core.actions import Ending
+from traefik_bg.core.errors import CommandRefused
+from traefik_bg.core.model import AppSpec, Outcome, Record, Rejection, RevisionId, Waiver
+from traefik_bg.core.situation import FULL, Situation
+
+
+class Verb(StrEnum):
+    """The commands."""
+
+    PROMOTE = "promote"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
+    RETRY = "retry"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obeyed:
+    """What a command changed, and the sentence to answer."""
+
+    record: Record
+    sentence: str
+    endings: tuple[Ending, ...] = ()
+
+
+def obey(verb: Verb, s: Situation, *, to: RevisionId | None = None) -> Obeyed:
+    """Return the record as the command wants it.
+
+    Raises:
+        CommandRefused: the command makes no sense now; the message says what would.
+    """
+    match verb:
+        case Verb.PROMOTE:
+            return _promote(s)
+        case Verb.PAUSE:
+            return _pause(s)
+        case Verb.RESUME:
+            return _resume(s)
+        case Verb.ABORT:
+            return _abort(s)
+        case Verb.RETRY:
+            return _retry(s)
+        case Verb.ROLLBACK:
+            return _rollback(s, to)
+
+
+def _promote(s: Situation) -> Obeyed:
+    deployment = s.record.deployment
+    if deployment is None or s.target is None:
+        raise CommandRefused(f"{s.seen.app}: no deployment is under way, nothing to promote")
+    if not s.is_complete:
+        raise CommandRefused(
+            f"{s.seen.app}: {deployment.revision} is not healthy yet "
+            f"({len(s.proven_replicas)} of {s.target.replicas} replicas); it cannot be promoted"
+        )
+    waiver = Waiver(revision=deployment.revision, weight=s.weight)
+    if s.weight == FULL:
+        sentence = f"{deployment.revision} becomes the good revision without waiting any longer"
+    else:
+        sentence = f"{deployment.revision} goes on from {s.weight} % without waiting any longer"
+    return Obeyed(record=replace(s.record, waiver=waiver), sentence=sentence)
+
+
+def _pause(s: Situation) -> Obeyed:
+    if s.record.paused:
+        raise CommandRefused(f"{s.seen.app} is paused already; resume lets it go on")
+    return Obeyed(
+        record=replace(s.record, paused=True),
+        sentence=f"{s.seen.app} is paused: nothing but repairs until resume",
+    )
+
+
+def _resume(s: Situation) -> Obeyed:
+    if not s.record.paused:
+        raise CommandRefused(f"{s.seen.app} is not paused")
+    return Obeyed(record=replace(s.record, paused=False), sentence=f"{s.seen.app} goes on")
+
+
+def _abort(s: Situation) -> Obeyed:
+    if s.record.deployment is None or s.target is None:
+        raise CommandRefused(
+            f"{s.seen.app}: no deployment is under way; to go back to an earlier revision "
+            "use rollback"
+        )
+    return _turn_down(s, s.target, "aborted by the operator", Outcome.ABORTED)
+
+
+def _turn_down(s: Situation, spec: AppSpec, reason: str, outcome: Outcome) -> Obeyed:
+    rejection = Rejection(spec=spec.digest, revision=spec.revision, reason=reason)
+    record = replace(s.record, rejection=rejection, deployment=None, waiver=None, paused=False)
+    ending = Ending(outcome=outcome, revision=spec.revision, reason=reason)
+    back = s.record.good
+    where = f"back to {back.revision} ({back.image})" if back else "there is nothing to go back to"
+    return Obeyed(record=record, sentence=f"{spec.revision} {reason}; {where}", endings=(ending,))
+
+
+def _retry(s: Situation) -> Obeyed:
+    if s.record.rejection is None or not s.is_rejected:
+        raise CommandRefused(f"{s.seen.app}: what is desired is not rejected, nothing to retry")
+    return Obeyed(
+        record=replace(s.record, rejection=None),
+        sentence=f"{s.record.rejection.revision} is tried once more",
+    )
+
+
+def _rollback(s: Situation, to: RevisionId | None) -> Obeyed:
+    desired = s.seen.desired
+    if desired is None:
+        raise CommandRefused(f"{s.seen.app} is not desired any more; there is nothing to roll back")
+    if s.record.deployment is not None and s.target is not None and to is None:
+        return _turn_down(s, s.target, "rolled back by the operator", Outcome.ABORTED)
+    choices = s.record.previous
+    if not choices:
+        raise CommandRefused(f"{s.seen.app}: no earlier good revision is known")
+    spec = choices[0] if to is None else next((c for c in choices if c.revision == to), None)
+    if spec is None:
+        known = ", ".join(f"{choice.revision} ({choice.image})" for choice in choices)
+        raise CommandRefused(f"{s.seen.app}: {to} is not known; rollback can go to {known}")
+    return _go_back(s, desired, spec)
+
+
+def _go_back(s: Situation, desired: AppSpec, spec: AppSpec) -> Obeyed:
+    reason = f"rolled back to {spec.revision} by the operator"
+    good = s.record.good
+    rest = tuple(c for c in s.record.previous if c.revision != spec.revision)
+    kept = (good,) if good is not None and good.revision != spec.revision else ()
+    endings: tuple[Ending, ...] = ()
+    if s.record.deployment is not None:
+        endings = (
+            Ending(outcome=Outcome.ABORTED, revision=s.record.deployment.revision, reason=reason),
+        )
+    record = replace(
+        s.record,
+        good=spec,
+        previous=(*kept, *rest),
+        rejection=Rejection(spec=desired.digest, revision=desired.revision, reason=reason),
+        deployment=None,
+        waiver=None,
+        paused=False,
+    )
+    sentence = (
+        f"going back to {spec.revision} ({spec.image}); "
+        "the desired state stays aside until it is edited"
+    )
+    return Obeyed(record=record, sentence=sentence, endings=endings)

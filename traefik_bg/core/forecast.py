@@ -1,0 +1,205 @@
+"""Plays plans: what a deployment will look like if nothing goes wrong.
+
+`World` is Docker, Traefik and the passing of time in the smallest form that plans can be carried
+out on. `traefik-bg plan` prints what it tells; the laws are tested on the same world with faults
+added, so what is promised and what is proven cannot drift apart. Pure: its time is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from traefik_bg.core.actions import (
+    Action,
+    CreateReplica,
+    Plan,
+    PublishRouting,
+    PullImage,
+    RemoveReplica,
+    StartReplica,
+    StopReplica,
+)
+from traefik_bg.core.model import (
+    AppName,
+    AppSpec,
+    ContainerState,
+    Health,
+    Observation,
+    Record,
+    Replica,
+    ReplicaName,
+    Routing,
+)
+from traefik_bg.core.planner import plan
+
+ASSUMED_START = 2.0
+"""Seconds a forecast assumes a new replica needs until it is healthy; nobody can know."""
+MAX_LOOKS = 500
+"""A forecast that has not settled by then never will: it is cut, and says so."""
+
+
+@dataclass(kw_only=True)
+class World:
+    """Docker, Traefik and time, as far as one app is concerned."""
+
+    app: AppName
+    desired: AppSpec | None
+    record: Record = field(default_factory=Record)
+    replicas: dict[ReplicaName, Replica] = field(default_factory=dict)
+    published: Routing | None = None
+    images: set[str] = field(default_factory=set)
+    confirmed_for: float = 0.0
+    weights_for: float = 0.0
+    guard_available: bool = False
+    now: float = 0.0
+
+    @classmethod
+    def of(cls, seen: Observation, record: Record) -> World:
+        """Return a world that starts where an observation found things."""
+        return cls(
+            app=seen.app,
+            desired=seen.desired,
+            record=record,
+            replicas={replica.name: replica for replica in seen.replicas},
+            published=seen.published,
+            images={image for image, is_here in seen.images.items() if is_here},
+            confirmed_for=seen.confirmed_for or 0.0,
+            weights_for=seen.weights_for or 0.0,
+            guard_available=seen.guard_available,
+        )
+
+    def observe(self) -> Observation:
+        """Look at everything."""
+        wanted = {spec.image for spec in (self.desired, self.record.good) if spec is not None}
+        return Observation(
+            app=self.app,
+            desired=self.desired,
+            replicas=tuple(self.replicas[name] for name in sorted(self.replicas)),
+            published=self.published,
+            confirmed_for=self.confirmed_for,
+            weights_for=self.weights_for,
+            images={image: image in self.images for image in wanted},
+            guard_available=self.guard_available,
+        )
+
+    def apply(self, action: Action) -> None:
+        """Carry out an action, at once and without fail; doing it twice changes nothing."""
+        match action:
+            case PullImage(image=image):
+                self.images.add(image)
+            case CreateReplica(name=name, number=number, spec=spec):
+                self.replicas.setdefault(
+                    name,
+                    Replica(
+                        name=name,
+                        revision=spec.revision,
+                        number=number,
+                        state=ContainerState.CREATED,
+                        unrouted_for=0.0,
+                    ),
+                )
+            case StartReplica(name=name):
+                self._start(name)
+            case PublishRouting(routing=routing):
+                self._publish(routing)
+            case StopReplica(name=name):
+                if name in self.replicas:
+                    self.replicas[name] = replace(
+                        self.replicas[name],
+                        state=ContainerState.EXITED,
+                        address="",
+                        health=Health.UNKNOWN,
+                    )
+            case RemoveReplica(name=name):
+                self.replicas.pop(name, None)
+
+    def _start(self, name: ReplicaName) -> None:
+        replica = self.replicas.get(name)
+        if replica is None or replica.is_running:
+            return
+        self.replicas[name] = replace(
+            replica,
+            state=ContainerState.RUNNING,
+            address=name,
+            health=Health.STARTING,
+            unrouted_for=0.0,
+        )
+
+    def _publish(self, routing: Routing | None) -> None:
+        before = self.published
+        if routing == before:
+            return
+        self.published = routing
+        self.confirmed_for = 0.0
+        if before is None or routing is None or before.weights != routing.weights:
+            self.weights_for = 0.0
+        for name, replica in self.replicas.items():
+            is_routed = routing is not None and routing.has(name)
+            if is_routed:
+                self.replicas[name] = replace(replica, unrouted_for=None, idle_for=None)
+            elif replica.unrouted_for is None:
+                self.replicas[name] = replace(replica, unrouted_for=0.0, idle_for=0.0)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: replicas come up, timers run."""
+        self.now += seconds
+        self.confirmed_for += seconds
+        self.weights_for += seconds
+        for name, replica in self.replicas.items():
+            self.replicas[name] = self._aged(replica, seconds)
+
+    def _aged(self, replica: Replica, seconds: float) -> Replica:
+        age = replica.age + (0.0 if replica.state is ContainerState.CREATED else seconds)
+        health = replica.health
+        if replica.is_running and health is not Health.UNHEALTHY and age >= ASSUMED_START:
+            health = Health.HEALTHY
+        return replace(
+            replica,
+            age=age,
+            health=health,
+            unrouted_for=_plus(replica.unrouted_for, seconds),
+            idle_for=_plus(replica.idle_for, seconds),
+        )
+
+
+def _plus(timer: float | None, seconds: float) -> float | None:
+    return None if timer is None else timer + seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One line of a forecast: when, what is done, and why."""
+
+    after: float
+    plan: Plan
+
+
+def forecast(seen: Observation, record: Record) -> Iterator[Stage]:
+    """Yield every plan to come until the app is settled, if all goes well."""
+    world = World.of(seen, record)
+    last = ""
+    for _ in range(MAX_LOOKS):
+        now = plan(world.observe(), world.record)
+        if now.reason != last:
+            last = now.reason
+            yield Stage(after=world.now, plan=now)
+        world.record = now.record
+        for action in now.actions:
+            world.apply(action)
+        if now.actions or now.recheck_after == 0.0:
+            continue
+        if (pause := _pause(world, now)) is None:
+            return
+        world.advance(pause)
+
+
+def _pause(world: World, now: Plan) -> float | None:
+    """Return how long to wait before anything can change; None: nothing will."""
+    starting = [
+        ASSUMED_START - replica.age
+        for replica in world.replicas.values()
+        if replica.is_running and replica.health is not Health.HEALTHY
+    ]
+    waits = [wait for wait in (*starting, now.recheck_after) if wait is not None and wait > 0]
+    return min(waits, default=None)

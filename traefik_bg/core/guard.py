@@ -1,0 +1,47 @@
+"""The last look before harm could be done: does the world still allow what was planned?
+
+Separate from the planner so that a mistake in a rule, or a change between look and act, is caught
+by code that knows the laws and nothing else. Called by the executor just before a publish or a
+stop. Pure.
+"""
+
+from __future__ import annotations
+
+from traefik_bg.core.model import Observation, ReplicaName, Routing, Share
+from traefik_bg.core.situation import FULL
+
+
+def broken_by_publishing(seen: Observation, routing: Routing | None) -> str | None:
+    """Return which law the publication would break now, and how; None when it breaks none."""
+    if routing is None:
+        return "S3: the app is desired" if seen.desired is not None else None
+    weights = sum(share.weight for share in routing.shares)
+    if routing.shares and weights != FULL:
+        return f"S1: the weights add up to {weights}"
+    running = {(replica.name, replica.address) for replica in seen.replicas if replica.is_running}
+    for server in routing.servers:
+        if (server.replica, server.address) not in running:
+            return f"S7: nothing of that name runs at {server.address} ({server.replica})"
+    for share in routing.shares:
+        if not _is_proven(seen, share):
+            return f"S1: no replica of {share.revision} is healthy"
+    return None
+
+
+def _is_proven(seen: Observation, share: Share) -> bool:
+    """Tell whether the share has a healthy replica, or only keeps what it has already."""
+    healthy = {replica.name for replica in seen.replicas if replica.is_healthy}
+    if any(server.replica in healthy for server in share.servers):
+        return True
+    before = seen.published
+    return before is not None and all(before.has(server.replica) for server in share.servers)
+
+
+def broken_by_stopping(seen: Observation, name: ReplicaName) -> str | None:
+    """Return which law stopping the replica would break now, and how."""
+    if name in seen.routable or (seen.published is not None and seen.published.has(name)):
+        return f"S2: Traefik may still route to {name}"
+    replica = next((replica for replica in seen.replicas if replica.name == name), None)
+    if replica is not None and replica.is_running and replica.unrouted_for is None:
+        return f"S2: it is not confirmed that Traefik does not route to {name}"
+    return None

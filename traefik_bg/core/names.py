@@ -1,0 +1,87 @@
+"""What the parts of an app are called in Traefik, and which app names that rules out.
+
+People see these names in Traefik's dashboard and metrics; `traffic` writes them, and the desired
+file is checked against `collisions` so that no two apps ever mean the same part. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from traefik_bg.core.model import Routing
+
+OURS = "traefik-bg"
+"""The marker (a router and a middleware) and the servers transport."""
+RETRY = "traefik-bg-retry"
+"""The middleware that tries another replica while no byte was sent."""
+CATCH = "traefik-bg-catch"
+"""The middleware that swallows green's failing answers, so that blue's can be given."""
+
+_DERIVED = re.compile(r"-(guard|caught|route-\d+(-guard)?|[0-9a-f]{8})$")
+
+
+def router_name(app: str, number: int) -> str:
+    """Return the name of the router of an app's route; routes are counted from 1."""
+    return app if number == 1 else f"{app}-route-{number}"
+
+
+def router_names(app: str, routing: Routing) -> list[str]:
+    """Return the names of the routers of an app, one for each route."""
+    return [router_name(app, number) for number in range(1, len(routing.routes) + 1)]
+
+
+def balancer_name(app: str, revision: str) -> str:
+    """Return the name of the load balancer of a revision: the service in Traefik's metrics."""
+    return f"{app}-{revision}"
+
+
+def guard_name(name: str) -> str:
+    """Return the name of what guards an app, or one of its routers."""
+    return f"{name}-guard"
+
+
+def catcher_name(app: str) -> str:
+    """Return the name of the service that swallows an app's failing answers."""
+    return f"{app}-caught"
+
+
+def replicas_name(app: str) -> str:
+    """Return the name of the middleware that holds the names of an app's replicas."""
+    return f"{app}-replicas"
+
+
+def owner(router: str, apps: Iterable[str]) -> str | None:
+    """Return the app a router belongs to.
+
+    Traefik puts the name of an entry point in front of a router's when that entry point has
+    settings of its own (`websecure-web`).
+    """
+    known = frozenset(apps)
+    while True:
+        base = re.sub(r"(-route-\d+)?(-guard)?$", "", router)
+        found = next((name for name in (router, base) if name in known), None)
+        if found is not None or "-" not in router:
+            return found
+        router = router.partition("-")[2]
+
+
+def collisions(names: Iterable[str]) -> dict[str, str]:
+    """Return the app names that cannot be used beside the others, and why.
+
+    What Traefik calls the parts of an app begins with the app's name: `web-3f2a91bc`, `web-guard`,
+    `web-route-2`, `web-caught`; no other app may be called so.
+    """
+    names = frozenset(names)
+    refused = {}
+    for name in sorted(names):
+        if name == OURS:
+            refused[name] = f"the app name {OURS} is reserved for traefik-bg itself"
+            continue
+        base = _DERIVED.sub("", name)
+        if base != name and base in names:
+            refused[name] = (
+                f"the app name {name} is what Traefik is told to call a part of the app {base}; "
+                "choose another ending"
+            )
+    return refused

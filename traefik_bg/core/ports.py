@@ -1,0 +1,286 @@
+"""What the runtime needs of the outside, named by need; the adapters provide it.
+
+Kept in the core so that runtime and adapters need not know each other. Every method may raise the
+errors its docstring names and no others: adapters translate what their libraries raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from traefik_bg.core.actions import Ending
+from traefik_bg.core.model import (
+    AppName,
+    AppSpec,
+    ContainerState,
+    Health,
+    HealthPolicy,
+    Record,
+    ReplicaName,
+    RevisionId,
+    Routing,
+)
+
+Wake = Callable[[AppName | None], None]
+"""Say "look again" for one app, or for all (None); safe to call from the event loop at any time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container of ours as Docker describes it now."""
+
+    name: ReplicaName
+    app: AppName
+    revision: RevisionId
+    number: int
+    id: str
+    state: ContainerState
+    life: str = ""
+    """Changes whenever the container is started anew (Docker's StartedAt)."""
+    ip: str = ""
+    """Its address on the network shared with Traefik; empty while it has none."""
+    pid: int = 0
+    exit_code: int | None = None
+    restarts: int = 0
+    docker_health: Health | None = None
+    """Docker's own HEALTHCHECK verdict; None: the container has no such check."""
+
+
+class Engine(Protocol):
+    """Docker, or what speaks like it. Only containers of this instance are seen or touched (S6)."""
+
+    async def containers(self, app: AppName) -> Sequence[Container]:
+        """Return all containers of an app, whatever their state.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def apps(self) -> frozenset[AppName]:
+        """Return the names of all apps that have a container.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def create(self, name: ReplicaName, number: int, spec: AppSpec) -> None:
+        """Create a container; one of that name and revision that is already there is fine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been created.
+            ImageNotFound: the image is not on this machine.
+            SpecRefused: Docker rejects the settings, or the name belongs to a stranger.
+        """
+        ...
+
+    async def start(self, name: ReplicaName) -> None:
+        """Start a container; one that runs already is fine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been started.
+            SpecRefused: it cannot be started (a missing executable, a taken port, …).
+            Conflict: it is gone.
+        """
+        ...
+
+    async def stop(self, name: ReplicaName) -> None:
+        """Stop a container with its own signal and grace period; gone or stopped is fine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been stopped.
+        """
+        ...
+
+    async def remove(self, name: ReplicaName) -> None:
+        """Remove a container that does not run, with its anonymous volumes; gone is fine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been removed.
+            Conflict: it runs.
+        """
+        ...
+
+    async def tail(self, name: ReplicaName, lines: int) -> tuple[str, ...]:
+        """Return the last lines a container wrote; none when it is gone.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+
+class Images(Protocol):
+    """The images on this machine."""
+
+    async def has(self, image: str) -> bool:
+        """Tell whether the image is on this machine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def pull(self, image: str) -> None:
+        """Bring the image here.
+
+        Raises:
+            EngineUnavailable: Docker or the registry did not answer.
+            ImageNotFound: there is no such image.
+            ImageDenied: the registry wants a login.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingState:
+    """What Traefik has been told about one app, and what it is known to do."""
+
+    published: Routing | None = None
+    confirmed_for: float | None = None
+    """Seconds since every Traefik is known to run exactly that; None: not known."""
+    weights_for: float | None = None
+    """The same for the weights alone."""
+    detail: str = ""
+    """Why it is not confirmed, for people."""
+    refusal: str | None = None
+    """Traefik runs it but reports a router or service of this app in error: its words."""
+    unrouted: Mapping[ReplicaName, float] = field(default_factory=dict)
+    """Seconds since replicas that were routed once are confirmed not to be."""
+    routable: frozenset[ReplicaName] = frozenset()
+    """Replicas that some Traefik may still route to."""
+    watched_for: float | None = None
+    """Seconds this state has been confirmed without a break; what a replica that was never seen
+    routed counts as unrouted for."""
+
+    def unrouted_for(self, replica: ReplicaName) -> float | None:
+        """Return for how long the replica is known to get no request; None: it may get some."""
+        if replica in self.routable:
+            return None
+        return self.unrouted.get(replica, self.watched_for)
+
+
+class Router(Protocol):
+    """The one published document, and what the Traefiks made of it."""
+
+    async def publish(self, app: AppName, routing: Routing | None) -> None:
+        """Make this the app's part of the published document; returns when it is written.
+
+        Raises:
+            RouterUnavailable: it could not be written; what was published before still is.
+        """
+        ...
+
+    def state(self, app: AppName) -> RoutingState:
+        """Return what is published and confirmed for the app.
+
+        Raises:
+            RouterUnavailable: what is published cannot be known.
+        """
+        ...
+
+    def apps(self) -> frozenset[AppName]:
+        """Return the apps that have a part in the published document.
+
+        Raises:
+            RouterUnavailable: what is published cannot be known.
+        """
+        ...
+
+    @property
+    def guard_available(self) -> bool:
+        """Tell whether every Traefik can fail over by status."""
+        ...
+
+
+class Store(Protocol):
+    """The memory: one record an app, and a history for people."""
+
+    async def record(self, app: AppName) -> Record:
+        """Return what is remembered of an app; an empty record when nothing is.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    async def save(self, app: AppName, record: Record, endings: Sequence[Ending] = ()) -> None:
+        """Remember the record, durably, and how deployments ended.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def forget(self, app: AppName) -> None:
+        """Forget the record of an app that is gone; its history stays.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def note(self, app: AppName, sentence: str) -> None:
+        """Add a sentence to the app's history.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def apps(self) -> frozenset[AppName]:
+        """Return the apps that have a record.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """One answer of one probe."""
+
+    ok: bool
+    detail: str = ""
+    """What it said, for people: "HTTP 503", "connection refused", …"""
+    is_bound: bool = True
+    """Whether something listened at all; a port that is not bound may be asked again sooner."""
+
+
+class Prober(Protocol):
+    """Asks a replica how it is."""
+
+    async def probe(self, container: Container, port: int, policy: HealthPolicy) -> ProbeResult:
+        """Ask once, within the policy's timeout; never raises for what the replica does."""
+        ...
+
+
+class ConnectionCounter(Protocol):
+    """Counts what is still being answered."""
+
+    async def open_connections(self, container: Container, port: int) -> int | None:
+        """Return the replica's established connections on its port; None: cannot be counted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredState:
+    """What the user wants of all apps, or what is wrong with the file."""
+
+    apps: Mapping[AppName, AppSpec] = field(default_factory=dict)
+    error: str | None = None
+    """Why the newest file is not in force; `apps` is then the last good one."""
+    is_known: bool = True
+    """False: no good file has been read yet, so nothing may be concluded from an absent app."""
+
+
+class DesiredSource(Protocol):
+    """Where the desired state comes from."""
+
+    def current(self) -> DesiredState:
+        """Return the desired state in force."""
+        ...

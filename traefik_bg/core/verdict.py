@@ -1,0 +1,102 @@
+"""Judges green: is there evidence that the target must not be deployed?
+
+Separate from the planner because it is the one decision that is remembered: a rejection holds until
+the spec changes or someone says retry (L3). Evidence is what was seen of green itself; trouble that
+hit blue just as much is none, and neither is what is unknown (S5).
+"""
+
+from __future__ import annotations
+
+from traefik_bg.core.model import AppSpec, ContainerState, Health, Rejection, Replica
+from traefik_bg.core.situation import FULL, Situation
+
+
+def rejection(s: Situation) -> Rejection | None:
+    """Return why the target must be rejected, or None when nothing speaks against it."""
+    target = s.target
+    if target is None or s.record.good == target:
+        return None
+    routing_refused = s.seen.refusals.get(s.seen.app)
+    if routing_refused is not None:
+        return _rejection(target, f"Traefik refuses the routing: {routing_refused}")
+    if s.is_proven or (s.weight == FULL and s.blue is None):
+        return None  # proven before, or there is nothing to go back to: rejecting helps nobody
+    if _may_be_all_there_is(s):
+        return _refused(s, target) or _late(s, target)
+    return _refused(s, target) or _died(s, target) or _sick(s, target) or _late(s, target)
+
+
+def _may_be_all_there_is(s: Situation) -> bool:
+    """Tell whether green may be what served before a record was lost: then only time rejects it."""
+    return s.blue is None and s.seen.published is not None and s.record.good is None
+
+
+def _rejection(target: AppSpec, reason: str, log: tuple[str, ...] = ()) -> Rejection:
+    return Rejection(spec=target.digest, revision=target.revision, reason=reason, log=log)
+
+
+def _refused(s: Situation, target: AppSpec) -> Rejection | None:
+    """The image cannot be had, or Docker refuses the container."""
+    prefix = f"{target.name}-{target.revision}-"
+    for about, reason in sorted(s.seen.refusals.items()):
+        if about == target.image or about.startswith(prefix):
+            return _rejection(target, reason)
+    return None
+
+
+def _died(s: Situation, target: AppSpec) -> Rejection | None:
+    """A replica of green ended by itself, while blue did not."""
+    dead = [replica for replica in s.of(target.revision) if _has_died(replica)]
+    if not dead or _blue_died_too(s):
+        return None
+    replica = dead[0]
+    code = "" if replica.exit_code is None else f" with code {replica.exit_code}"
+    last = f": {replica.log[-1]}" if replica.log else ""
+    return _rejection(target, f"{replica.name} exited{code}{last}", replica.log)
+
+
+def _has_died(replica: Replica) -> bool:
+    return replica.restarts > 0 or replica.state in {
+        ContainerState.EXITED,
+        ContainerState.RESTARTING,
+    }
+
+
+def _blue_died_too(s: Situation) -> bool:
+    """Tell whether the trouble is the machine's rather than green's."""
+    good = s.record.good.revision if s.record.good else None
+    before = s.record.deployment.blue if s.record.deployment else None
+    blue = [replica for revision in {good, before} - {None} for replica in s.of(revision)]
+    return bool(blue) and all(_has_died(replica) for replica in blue)
+
+
+def _sick(s: Situation, target: AppSpec) -> Rejection | None:
+    """A replica of green was healthy and is not any more; never when only blue's grave is left."""
+    sick = [
+        replica for replica in s.green if replica.is_running and replica.health is Health.UNHEALTHY
+    ]
+    if not sick or (s.blue is None and s.others):
+        return None
+    replica = sick[0]
+    return _rejection(
+        target, f"{replica.name} became unhealthy: {replica.health_reason}", replica.log
+    )
+
+
+def _late(s: Situation, target: AppSpec) -> Rejection | None:
+    """A replica of green was not healthy in time."""
+    late = [
+        replica
+        for replica in s.green
+        if (_has_died(replica) or replica.health in {Health.STARTING, Health.UNHEALTHY})
+        and replica.age >= target.health.deadline
+    ]
+    if not late:
+        return None
+    replica = late[0]
+    said = f": {replica.health_reason}" if replica.health_reason else ""
+    return _rejection(
+        target,
+        f"{replica.name} was not healthy within {target.health.deadline:g} s{said}",
+        replica.log,
+    )

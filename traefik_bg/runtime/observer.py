@@ -1,0 +1,204 @@
+"""Looks: gathers all that concerns one app into one observation, or none at all (law S5).
+
+The only place where what adapters report is joined; it decides nothing. Durations are kept here, on
+the monotonic clock of the event loop, so that a clock that is set changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from traefik_bg.core.model import (
+    AppName,
+    AppSpec,
+    ContainerState,
+    Health,
+    HealthPolicy,
+    Observation,
+    Record,
+    Replica,
+    ReplicaName,
+    RevisionId,
+)
+from traefik_bg.core.ports import (
+    ConnectionCounter,
+    Container,
+    Engine,
+    Images,
+    Router,
+    RoutingState,
+)
+from traefik_bg.runtime.operations import Operations
+from traefik_bg.runtime.vitals import Checkup, Vital, Vitals
+
+LAST_LINES = 20  # of the log of a replica that failed: enough for a traceback's end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """An observation, and what else people want to know of it."""
+
+    seen: Observation
+    routing: RoutingState
+
+
+class Observer:
+    """Looks at one app."""
+
+    def __init__(  # one parameter a port
+        self,
+        app: AppName,
+        *,
+        engine: Engine,
+        images: Images,
+        router: Router,
+        counter: ConnectionCounter,
+        vitals: Vitals,
+        operations: Operations,
+        addresses_are_names: bool,
+    ) -> None:
+        self._app = app
+        self._engine = engine
+        self._images = images
+        self._router = router
+        self._counter = counter
+        self._vitals = vitals
+        self._operations = operations
+        self._addresses_are_names = addresses_are_names
+        self._idle_since: dict[ReplicaName, float] = {}
+        self._logs: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._images_here: set[str] = set()
+
+    async def look(self, desired: AppSpec | None, record: Record) -> Sight:
+        """Return what is there now.
+
+        Raises:
+            Unavailable: something could not be seen, so nothing can be concluded.
+        """
+        busy = self._operations.busy  # before the listing: what ends meanwhile is seen or busy
+        containers = await self._engine.containers(self._app)
+        routing = self._router.state(self._app)
+        specs = _known_specs(desired, record)
+        good = record.good.revision if record.good else None
+
+        def checkup(container: Container) -> Checkup:
+            spec = specs.get(container.revision)
+            published = routing.published
+            routed = published is not None and published.has(container.name)
+            return Checkup(
+                policy=spec.health if spec else HealthPolicy(),
+                port=spec.port if spec else _published_port(routing, container.name),
+                is_urgent=container.revision != good or record.deployment is not None,
+                is_serving=routed,
+            )
+
+        self._forget_absent(containers)
+        vitals = self._vitals.read(containers, checkup)
+        replicas = [
+            await self._replica(container, vitals[container.name], routing, checkup(container).port)
+            for container in containers
+        ]
+        seen = Observation(
+            app=self._app,
+            desired=desired,
+            replicas=tuple(sorted(replicas, key=lambda replica: replica.name)),
+            published=routing.published,
+            confirmed_for=routing.confirmed_for,
+            weights_for=routing.weights_for,
+            images=await self._images_seen(desired, record, containers),
+            routable=routing.routable,
+            busy=busy,
+            cooling=self._operations.cooling,
+            refusals=self._refusals(routing),
+            guard_available=self._router.guard_available,
+        )
+        return Sight(seen=seen, routing=routing)
+
+    def _refusals(self, routing: RoutingState) -> dict[str, str]:
+        refusals = dict(self._operations.refusals)
+        if routing.refusal is not None:
+            refusals[self._app] = routing.refusal
+        return refusals
+
+    async def _replica(
+        self, container: Container, vital: Vital, routing: RoutingState, port: int
+    ) -> Replica:
+        unrouted_for = routing.unrouted_for(container.name)
+        is_published = routing.published is not None and routing.published.has(container.name)
+        is_running = container.state is ContainerState.RUNNING
+        connections = None
+        if is_running and not is_published:
+            connections = await self._counter.open_connections(container, port)
+        failed = not is_running or vital.health is Health.UNHEALTHY or vital.restarts > 0
+        return Replica(
+            name=container.name,
+            revision=container.revision,
+            number=container.number,
+            state=container.state,
+            address=self._address(container),
+            health=vital.health,
+            health_reason=vital.reason,
+            age=vital.age,
+            restarts=vital.restarts,
+            exit_code=container.exit_code,
+            log=await self._last_lines(container, vital) if failed else (),
+            unrouted_for=unrouted_for,
+            idle_for=self._idle_for(container.name, connections),
+            open_connections=connections,
+        )
+
+    def _address(self, container: Container) -> str:
+        if container.state is not ContainerState.RUNNING or not container.ip:
+            return ""
+        return container.name if self._addresses_are_names else container.ip
+
+    def _idle_for(self, name: ReplicaName, connections: int | None) -> float | None:
+        """Return for how long a replica has been without an open connection."""
+        now = asyncio.get_running_loop().time()
+        if connections != 0:
+            self._idle_since.pop(name, None)
+            return None
+        return now - self._idle_since.setdefault(name, now)
+
+    async def _last_lines(self, container: Container, vital: Vital) -> tuple[str, ...]:
+        """Return the log's end, read once for each way a container has failed."""
+        if container.state is ContainerState.CREATED:
+            return ()
+        key = (container.id, container.life, f"{container.state} {vital.health}")
+        if key not in self._logs:
+            self._logs[key] = await self._engine.tail(container.name, LAST_LINES)
+        return self._logs[key]
+
+    async def _images_seen(
+        self, desired: AppSpec | None, record: Record, containers: Sequence[Container]
+    ) -> dict[str, bool]:
+        """Tell whether the images are here that containers may have to be created from now."""
+        seen = {}
+        for spec in (desired, record.good):
+            if spec is None:
+                continue
+            count = sum(container.revision == spec.revision for container in containers)
+            if count >= spec.replicas:
+                continue
+            seen[spec.image] = await self._images.has(spec.image)
+        return seen
+
+    def _forget_absent(self, containers: Sequence[Container]) -> None:
+        """Drop what was noted of containers that are gone."""
+        names = {container.name for container in containers}
+        ids = {container.id for container in containers}
+        self._idle_since = {n: t for n, t in self._idle_since.items() if n in names}
+        self._logs = {key: lines for key, lines in self._logs.items() if key[0] in ids}
+
+
+def _known_specs(desired: AppSpec | None, record: Record) -> dict[RevisionId, AppSpec]:
+    known = (*reversed(record.previous), record.good, desired)
+    return {spec.revision: spec for spec in known if spec is not None}
+
+
+def _published_port(routing: RoutingState, name: ReplicaName) -> int:
+    """Return the port of a replica whose spec nobody remembers, from its published address."""
+    servers = routing.published.servers if routing.published else ()
+    return next((server.port for server in servers if server.replica == name), 0)

@@ -1,0 +1,288 @@
+"""The loop of one app: look, decide, remember, act, wait.
+
+One task an app, so a slow app delays no other and nothing needs a lock. It keeps nothing the next
+look would not find again, apart from the record, which is saved before anything is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from traefik_bg.core.actions import Plan
+from traefik_bg.core.commands import Obeyed, Verb, obey
+from traefik_bg.core.errors import CommandRefused, Conflict, LawBroken, TraefikBgError, Unavailable
+from traefik_bg.core.model import (
+    AppName,
+    AppSpec,
+    Observation,
+    Outcome,
+    Phase,
+    Record,
+    RevisionId,
+)
+from traefik_bg.core.planner import plan
+from traefik_bg.core.ports import DesiredSource, Engine, Images, Router, RoutingState, Store
+from traefik_bg.core.situation import Situation
+from traefik_bg.runtime.executor import Executor
+from traefik_bg.runtime.observer import Observer
+from traefik_bg.runtime.operations import Operations
+from traefik_bg.runtime.triggers import wait
+from traefik_bg.runtime.vitals import Vitals
+
+FIRST_BACKOFF = 0.25  # seconds after a look that could not be made
+LONGEST_BACKOFF = 5.0
+AFTER_CONFLICT = 0.05
+AFTER_BROKEN_LAW = 30.0
+
+log = structlog.get_logger()
+
+
+@dataclass(kw_only=True, slots=True)
+class AppStatus:
+    """What people may know of an app now."""
+
+    app: AppName
+    phase: Phase = Phase.BLIND
+    reason: str = "not looked at yet"
+    trouble: str | None = None
+    """Why the last look or action did not succeed; None when it did."""
+    since: float = 0.0
+    """The loop's time at which the phase began."""
+    desired_error: str | None = None
+    record: Record = field(default_factory=Record)
+    seen: Observation | None = None
+    routing: RoutingState = field(default_factory=RoutingState)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    verb: Verb
+    to: RevisionId | None
+    answer: asyncio.Future[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a reconciler is made of."""
+
+    engine: Engine
+    images: Images
+    router: Router
+    store: Store
+    source: DesiredSource
+
+
+class Reconciler:
+    """Brings one app to its desired state, and keeps it there."""
+
+    def __init__(
+        self,
+        app: AppName,
+        *,
+        parts: Parts,
+        observer: Observer,
+        vitals: Vitals,
+        operations: Operations,
+        bell: asyncio.Event,
+        resync: float,
+        changed: Callable[[AppStatus], None],
+    ) -> None:
+        self._app = app
+        self._parts = parts
+        self._observer = observer
+        self._vitals = vitals
+        self._operations = operations
+        self._bell = bell
+        self._resync = resync
+        self._changed = changed
+        self._record: Record | None = None
+        self._orders: list[_Order] = []
+        self._backoff = FIRST_BACKOFF
+        self._executor = Executor(
+            engine=parts.engine,
+            images=parts.images,
+            router=parts.router,
+            operations=operations,
+            look=self._look_again,
+        )
+        self.status = AppStatus(app=app)
+
+    async def run(self) -> None:
+        """Work until the app is neither desired nor there any more."""
+        try:
+            while True:
+                self._bell.clear()
+                delay = await self._tick_safely()
+                if delay is None:
+                    return
+                await wait(self._bell, delay)
+        finally:
+            await self._operations.close()
+            await self._vitals.close()
+            for order in self._orders:
+                order.answer.cancel()
+
+    async def command(self, verb: Verb, to: RevisionId | None = None) -> str:
+        """Have the loop obey a command; returns the sentence to answer.
+
+        Raises:
+            CommandRefused: it makes no sense now.
+            Unavailable: it could not be judged or remembered.
+        """
+        order = _Order(verb, to, asyncio.get_running_loop().create_future())
+        self._orders.append(order)
+        self._bell.set()
+        return await order.answer
+
+    async def _tick_safely(self) -> float | None:
+        """Return the seconds until the next look, or None when there will be none."""
+        try:
+            delay = await self._tick()
+        except Unavailable as error:
+            self._say_trouble(str(error), Phase.BLIND)
+            delay, self._backoff = self._backoff, min(self._backoff * 2, LONGEST_BACKOFF)
+        except Conflict as error:
+            log.info("look.outdated", app=self._app, reason=str(error))
+            delay = AFTER_CONFLICT
+        except LawBroken as error:
+            log.exception("law.broken", app=self._app, law=error.law, detail=error.detail)
+            self._say_trouble(f"held, please report this: {error}", Phase.PAUSED)
+            delay = AFTER_BROKEN_LAW
+        except TraefikBgError as error:
+            self._say_trouble(str(error), self.status.phase)
+            delay, self._backoff = self._backoff, min(self._backoff * 2, LONGEST_BACKOFF)
+        except Exception as error:
+            # One app's trouble must not become everybody's: say it loudly and look again.
+            log.exception("look.failed", app=self._app)
+            self._say_trouble(f"internal error, please report this: {error!r}", Phase.BLIND)
+            delay = LONGEST_BACKOFF
+        else:
+            self._backoff = FIRST_BACKOFF
+        return delay
+
+    async def _tick(self) -> float | None:
+        """Look, decide, remember, act; return the seconds until the next look."""
+        desired = self._desired()
+        if self._record is None:
+            self._record = await self._parts.store.record(self._app)
+        sight = await self._observer.look(desired, self._record)
+        self.status.seen, self.status.routing = sight.seen, sight.routing
+        await self._obey_orders(sight.seen)
+        if (broken := self._operations.broken_law) is not None:
+            self._operations.broken_law = None
+            raise broken
+        made = plan(sight.seen, self._record)
+        await self._remember(made)
+        self._tell(made)
+        if self._is_over(made, sight.seen):
+            await self._parts.store.forget(self._app)
+            return None
+        await self._executor.execute(made.actions, sight.seen)
+        self._clear_trouble()
+        if made.recheck_after is None:
+            return self._resync
+        return min(made.recheck_after, self._resync)
+
+    def _desired(self) -> AppSpec | None:
+        """Return what is wanted of this app.
+
+        Raises:
+            Unavailable: no desired state has been read yet, so an absent app means nothing.
+        """
+        state = self._parts.source.current()
+        self.status.desired_error = state.error
+        if not state.is_known:
+            raise Unavailable(state.error or "the desired state has not been read yet")
+        return state.apps.get(self._app)
+
+    async def _look_again(self) -> Observation:
+        desired = self._desired()
+        return (await self._observer.look(desired, self._record or Record())).seen
+
+    async def _obey_orders(self, seen: Observation) -> None:
+        orders, self._orders = self._orders, []
+        for order in orders:
+            if order.answer.done():
+                continue
+            try:
+                obeyed = self._obeyed(order, seen)
+                await self._parts.store.save(self._app, obeyed.record, obeyed.endings)
+            except (CommandRefused, Unavailable) as error:
+                order.answer.set_exception(error)
+                continue
+            self._record = obeyed.record
+            log.info("command.obeyed", app=self._app, verb=order.verb, sentence=obeyed.sentence)
+            await self._parts.store.note(self._app, f"{order.verb}: {obeyed.sentence}")
+            order.answer.set_result(obeyed.sentence)
+
+    def _obeyed(self, order: _Order, seen: Observation) -> Obeyed:
+        situation = Situation(seen=seen, record=self._record or Record())
+        obeyed = obey(order.verb, situation, to=order.to)
+        if order.verb is Verb.RETRY:
+            self._operations.forget(lambda _about: True)
+        return obeyed
+
+    async def _remember(self, made: Plan) -> None:
+        """Save the record before anything is done, and forget the refusals that were judged."""
+        if made.record != self._record or made.endings:
+            await self._parts.store.save(self._app, made.record, made.endings)
+            self._record = made.record
+        self.status.record = made.record
+        for ending in made.endings:
+            level = log.info if ending.outcome is Outcome.SUCCEEDED else log.warning
+            level(
+                f"deployment.{ending.outcome}",
+                app=self._app,
+                revision=ending.revision,
+                reason=ending.reason,
+            )
+            if ending.outcome is not Outcome.SUCCEEDED:
+                self._operations.forget(_is_about(self._app, ending.revision))
+
+    def _tell(self, made: Plan) -> None:
+        """Log a decision when it is a new one, and a wait when its kind is new."""
+        before = self.status.reason
+        if made.phase is not self.status.phase:
+            self.status.since = asyncio.get_running_loop().time()
+        self.status.phase, self.status.reason = made.phase, made.reason
+        if _kind(made.reason) != _kind(before) or made.actions:
+            actions = [str(action) for action in made.actions]
+            log.info("app.decided", app=self._app, phase=made.phase, reason=made.reason, do=actions)
+        if made.reason != before:
+            self._changed(self.status)
+
+    def _is_over(self, made: Plan, seen: Observation) -> bool:
+        return (
+            seen.desired is None
+            and not seen.replicas
+            and seen.published is None
+            and not seen.busy
+            and not made.actions
+        )
+
+    def _say_trouble(self, trouble: str, phase: Phase) -> None:
+        if self.status.trouble != trouble:
+            log.warning("app.in_trouble", app=self._app, reason=trouble)
+            self.status.trouble, self.status.phase = trouble, phase
+            self._changed(self.status)
+
+    def _clear_trouble(self) -> None:
+        if self.status.trouble is not None:
+            log.info("app.out_of_trouble", app=self._app, was=self.status.trouble)
+            self.status.trouble = None
+            self._changed(self.status)
+
+
+def _kind(reason: str) -> str:
+    """Return a reason without its numbers: "in 3 s" and "in 2 s" are the same news."""
+    return re.sub(r"\d+", "#", reason)
+
+
+def _is_about(app: AppName, revision: RevisionId) -> Callable[[str], bool]:
+    prefix = f"{app}-{revision}-"
+    return lambda about: about.startswith(prefix) or "/" in about or ":" in about

@@ -1,0 +1,1 @@
+"""HTTP: the provider endpoint Traefik polls, and the API people and scripts use."""
