@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-TRAEFIK = Path(sys.executable).parent / "traefik"
+TRAEFIK = Path(os.environ.get("TRAEFIK_BINARY") or Path(sys.executable).parent / "traefik")
 LONG_ENOUGH = 20.0  # seconds: a bound for conditions on a machine under load, never a pause
 
 

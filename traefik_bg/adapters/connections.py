@@ -46,7 +46,7 @@ class ProcConnectionCounter:
         try:
             if not _is_process_of(container, process):
                 return None
-            tables = [(process / "net" / table).read_text() for table in ("tcp", "tcp6")]
+            tables = [(process / "net" / "tcp").read_text(), _optional(process / "net" / "tcp6")]
             # Read again: the process may have ended meanwhile, and its number be another's.
             return open_rows(tables, port) if _is_process_of(container, process) else None
         except OSError:
@@ -68,11 +68,13 @@ def _is_process_of(container: Container, process: Path) -> bool:
 
 def _addresses(net: Path) -> set[str]:
     found = set(_LOCAL_ADDRESS.findall((net / "fib_trie").read_text()))
-    try:
-        lines = (net / "if_inet6").read_text().splitlines()
-    except FileNotFoundError:  # a kernel without IPv6
-        return found
+    lines = _optional(net / "if_inet6").splitlines()
     return found | {str(ipaddress.IPv6Address(int(line.split()[0], 16))) for line in lines}
+
+
+def _optional(table: Path) -> str:
+    """Return a table of IPv6; a kernel without it has none."""
+    return table.read_text() if table.exists() else ""
 
 
 def open_rows(tables: Iterable[str], port: int) -> int:

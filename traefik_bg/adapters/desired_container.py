@@ -16,6 +16,7 @@ from traefik_bg.adapters.desired_mapping import Composed, is_empty
 from traefik_bg.adapters.desired_mounts import Volume, by_target, device
 from traefik_bg.adapters.desired_tree import noun
 from traefik_bg.adapters.desired_values import (
+    AlsoAs,
     Between,
     DurationText,
     Number,
@@ -213,12 +214,12 @@ class ContainerSettings(Composed):
     command: Words | None = None
     cpus: Number | None = None
     deploy: Deploy | None = None
-    devices: list[Annotated[str, BeforeValidator(device)]] | None = None
+    devices: list[Annotated[str, AlsoAs("object"), BeforeValidator(device)]] | None = None
     dns: TextOrTexts | None = None
     entrypoint: Words | None = None
     environment: Variables | None = None
     expose: Annotated[list[_Ports], AfterValidator(_each_once)] | None = None
-    extra_hosts: Annotated[list[str], BeforeValidator(_extra_hosts)] | None = None
+    extra_hosts: Annotated[list[str], AlsoAs("object"), BeforeValidator(_extra_hosts)] | None = None
     group_add: Names | None = None
     healthcheck: Healthcheck | None = None
     hostname: Text | None = None
@@ -227,7 +228,14 @@ class ContainerSettings(Composed):
     labels: Annotated[Pairs, AfterValidator(_labels)] | None = None
     logging: Logging | None = None
     mem_limit: Size | None = None
-    networks: Annotated[dict[str, Attachment], BeforeValidator(_networks)] | None = None
+    networks: (
+        Annotated[
+            dict[str, Annotated[Attachment, AlsoAs("null")]],
+            AlsoAs("array", of="string"),
+            BeforeValidator(_networks),
+        ]
+        | None
+    ) = None
     pid: Annotated[Text, BeforeValidator(_namespace)] | None = None
     platform: Text | None = None
     privileged: Switch | None = None
@@ -240,7 +248,9 @@ class ContainerSettings(Composed):
     sysctls: Pairs | None = None
     tmpfs: TextOrTexts | None = None
     tty: Switch | None = None
-    ulimits: dict[str, _Ulimit] | None = None
+    ulimits: dict[str, Annotated[_Ulimit, AlsoAs("integer")]] | None = None
     user: Text | None = None
-    volumes: Annotated[list[Volume], AfterValidator(by_target)] | None = None
+    volumes: (
+        Annotated[list[Annotated[Volume, AlsoAs("string")]], AfterValidator(by_target)] | None
+    ) = None
     working_dir: Text | None = None

@@ -104,7 +104,11 @@ class DesiredFile:
         except DesiredStateErrors as error:
             content = files.content(self._path)
             is_gone = isinstance(content, Unreadable) and content.is_missing
-            return None, f"{self._path}: has vanished" if is_gone and self._state.is_known else str(error)
+            has_vanished = is_gone and self._state.is_known
+            return None, f"{self._path}: has vanished" if has_vanished else str(error)
+        except Exception as error:  # a bug of ours must not stop a service that serves
+            log.exception("desired.unread", path=str(self._path))
+            return None, f"{self._path}: cannot be read because of a bug: {type(error).__name__}"
 
     def _has_lost_files(self, contents: Contents) -> bool:
         return any(

@@ -29,12 +29,11 @@ from traefik_bg.adapters.desired_yaml import decoded, parsed
 from traefik_bg.adapters.docker_settings import check_settings
 from traefik_bg.core.errors import DesiredStateError, DesiredStateErrors, SpecRefused
 from traefik_bg.core.model import AppName, AppSpec
+from traefik_bg.core.names import collisions
 
-RESERVED = "traefik-bg"
 MAX_NAME = 41  # characters; with revision and number it stays within a DNS label
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
-_LIKE_A_REVISION = re.compile(r".+-[0-9a-f]{8}(-[0-9]+)?")
 _TOP = ("apps", "defaults")
 _EXPLICIT = "write apps: {} if nothing is to run"
 
@@ -101,6 +100,8 @@ class _Reading:
         specs = {AppName(name): self._spec(name, app.entry) for name, app in sorted(apps.items())}
         tables = {name: app.table for name, app in apps.items()}
         self._mistakes.extend(route_conflicts(tables))
+        for name, reason in collisions(apps).items():
+            self._mistakes.append(apps[name].place.mistake(reason))
         if self._mistakes:
             raise DesiredStateErrors(_in_order(self._mistakes))
         return Desired(
@@ -293,18 +294,11 @@ class _Reading:
 
 def name_mistake(name: str) -> str | None:
     """Return why an app cannot have this name; None: it can."""
-    if name == RESERVED:
-        return f'"{RESERVED}" is our own name; choose another'
     if _NAME.fullmatch(name) is None:
         return (
             f'"{name[: MAX_NAME + 1]}" cannot be an app\'s name: it becomes part of names of '
             f"containers and routers, so it has at most {MAX_NAME} lower-case letters, digits and "
             "dashes, and begins with a letter or a digit"
-        )
-    if _LIKE_A_REVISION.fullmatch(name):
-        return (
-            f'"{name}" ends like a revision, so its router could not be told from those of another '
-            "app; choose another name"
         )
     return None
 

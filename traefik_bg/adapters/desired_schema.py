@@ -17,6 +17,7 @@ from traefik_bg.adapters.desired_container import ContainerSettings
 from traefik_bg.adapters.desired_mapping import Composed, Strict
 from traefik_bg.adapters.desired_tree import Kind, Scalar
 from traefik_bg.adapters.desired_values import (
+    AlsoAs,
     Between,
     OneOf,
     OneOrMany,
@@ -151,7 +152,7 @@ class RouteSettings(Strict):
     rule: Annotated[Text, AfterValidator(_rule)] | None = None
     entrypoints: Annotated[TextOrTexts, AfterValidator(_names)] = Field(default_factory=list)
     middlewares: Annotated[TextOrTexts, AfterValidator(_names)] = Field(default_factory=list)
-    tls: Annotated[Tls | None, BeforeValidator(_tls)] = None
+    tls: Annotated[Tls | None, AlsoAs("boolean"), BeforeValidator(_tls)] = None
     priority: Annotated[int, Between(1, MAX_PRIORITY)] | None = None
     sticky: Switch = False
 
@@ -295,9 +296,9 @@ class AppSettings(ContainerSettings):
     health: HealthSettings = HealthSettings()
     rollout: RolloutSettings = RolloutSettings()
     hold: Switch = False
-    env_file: Annotated[list[EnvFileSettings], OneOrMany(), BeforeValidator(as_list)] = Field(
-        default_factory=list
-    )
+    env_file: Annotated[
+        list[Annotated[EnvFileSettings, AlsoAs("string")]], OneOrMany(), BeforeValidator(as_list)
+    ] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _is_sticky_or_not(self) -> Self:

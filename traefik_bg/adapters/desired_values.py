@@ -238,6 +238,20 @@ class OneOrMany:
         return {"anyOf": [made["items"], made]}
 
 
+class AlsoAs:
+    """Says in the JSON schema that a short form may stand for a longer one."""
+
+    def __init__(self, *types: str, of: str | None = None) -> None:
+        self._short: JsonSchemaValue = {"type": list(types)}
+        if of is not None:
+            self._short["items"] = {"type": of}
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), self._short]}
+
+
 _ONE = WithJsonSchema({"type": ["string", "number"]})
 _ONE_OR_NONE = {"type": ["string", "number", "null"]}
 _NAMED = WithJsonSchema(

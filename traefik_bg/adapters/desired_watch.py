@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def _identities(paths: Iterable[Path]) -> Iterable[tuple[str, int, int]]:
             yield str(path), found.st_dev, found.st_ino
 
 
-async def changes(paths: Callable[[], Iterable[Path]]) -> AsyncIterator[None]:
+async def changes(paths: Callable[[], Iterable[Path]]) -> AsyncGenerator[None, None]:
     """Yield at once, then whenever one of the paths may have changed, and every few seconds.
 
     `paths` is asked again after each yield: what is to be watched depends on what was read.
@@ -80,13 +80,13 @@ async def changes(paths: Callable[[], Iterable[Path]]) -> AsyncIterator[None]:
                     yield
                     if await asyncio.to_thread(Watched.of, paths()) != watched:
                         break
-        except OSError as error:  # a folder went away just now, or there are no watches left
+        except (OSError, RuntimeError) as error:  # a folder just went away, or no watch is left
             log.warning("desired.unwatched", error=str(error), poll=POLL)
             yield
             await asyncio.sleep(POLL)
 
 
-async def _changes(watched: Watched) -> AsyncIterator[None]:
+async def _changes(watched: Watched) -> AsyncGenerator[None, None]:
     events = awatch(
         *watched.paths,
         watch_filter=watched.concerns,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import Any, TypeVar
@@ -43,6 +43,7 @@ class Connection:
         self.url = base_url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         self._base_url = base_url
         self._client: APIClient | None = None
+        self._lock = threading.Lock()
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
         self._threads: set[threading.Thread] = set()
 
@@ -52,16 +53,24 @@ class Connection:
         Raises:
             EngineUnavailable: Docker did not answer.
         """
-        if (client := self._client) is None:
-            try:
-                client = self._client = _connect(self._base_url)
-            except _NO_ANSWER as error:
-                raise unanswered(error, self.url) from error
+        if (client := self._client) is not None:
+            return client
+        try:
+            _knock(self.url)
+            made = _connect(self._base_url)
+        except _NO_ANSWER as error:
+            raise unanswered(error, self.url) from error
+        with self._lock:  # not while connecting: a silent Docker would hold up one after another
+            if (client := self._client) is None:
+                self._client = client = made
+        if client is not made:
+            made.close()
         return client
 
     def forget(self) -> None:
         """Negotiate anew at the next call: Docker may come back as another version."""
-        client, self._client = self._client, None
+        with self._lock:
+            client, self._client = self._client, None
         if client is not None:
             client.close()  # only what is idle; calls under way end on their own
 
@@ -92,11 +101,9 @@ class Connection:
         major, minor = version.split(".")
         return int(major), int(minor)
 
-    def close(self) -> None:
-        """Let go of everything; calls still under way are left to themselves."""
-        deadline = time.monotonic() + CLOSE_TIMEOUT
-        for thread in tuple(self._threads):
-            thread.join(max(0.0, deadline - time.monotonic()))
+    async def close(self) -> None:
+        """Let go of everything; calls that are still under way then are left to themselves."""
+        await ended(*self._threads)
         self.forget()
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
@@ -124,6 +131,22 @@ class Connection:
         self._threads = {thread, *(other for other in self._threads if other.is_alive())}
         thread.start()
         return await answer
+
+
+async def ended(*threads: threading.Thread) -> None:
+    """Wait for threads to end, but not for long; `join` would block the event loop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            while any(thread.is_alive() for thread in threads):  # noqa: ASYNC110 - no event to wait for
+                await asyncio.sleep(0.002)
+
+
+def _knock(url: str) -> None:
+    """Find out whether anybody listens on a socket; docker-py leaks one where nobody does."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(ASK_TIMEOUT)
+            knock.connect(url.removeprefix("unix://"))
 
 
 def _connect(base_url: str | None) -> APIClient:

@@ -81,9 +81,9 @@ class DockerEngine:
         traceback: TracebackType | None,
     ) -> None:
         if self._events is not None:
-            self._events.close()
+            await self._events.close()
         await self._inventory.close()
-        self._docker.close()
+        await self._docker.close()
 
     def _look_at_everything(self) -> None:
         self._inventory.trust()

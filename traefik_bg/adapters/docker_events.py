@@ -22,7 +22,7 @@ import urllib3
 from docker import APIClient
 from docker.types import CancellableStream
 
-from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection
+from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection, ended
 from traefik_bg.adapters.docker_settings import APP_LABEL, INSTANCE_LABEL
 from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.model import AppName
@@ -30,7 +30,6 @@ from traefik_bg.core.model import AppName
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 QUIET_TIMEOUT = 120.0  # a dead TCP peer looks like a quiet one: subscribe anew now and then
-CLOSE_TIMEOUT = 0.5
 
 # HEALTHCHECKs alone cause three exec events per look, so only what changes a container's state.
 _EVENTS = ["create", "start", "restart", "die", "oom", "stop", "pause", "unpause", "destroy"]
@@ -64,14 +63,14 @@ class EventStream:
         """Subscribe, and keep at it until closed."""
         self._thread.start()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop listening."""
         self._closing.set()
         if (response := self._response) is not None:
             # shutdown() wakes the thread out of its read; the socket may be gone already.
             with suppress(OSError, AttributeError):
                 CancellableStream(iter(()), response).close()
-        self._thread.join(CLOSE_TIMEOUT)
+        await ended(self._thread)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE

@@ -38,7 +38,7 @@ from traefik_bg.core.ports import RoutingState, Wake
 DEFAULT_SETTLE = 3.0  # Traefik's default throttle of 2 s, a new default certificate, and a margin
 WRITE_TIMEOUT = 10.0  # a disk this slow is as good as none
 LOOK_AT_FILE = 5.0
-START_AGAIN = 1.0  # seconds between two attempts to learn what is published
+START_AGAIN = 0.5  # seconds between two attempts to learn what is published
 
 log = structlog.get_logger()
 
@@ -177,25 +177,25 @@ class TraefikRouter:
         while True:
             try:
                 body = await asyncio.to_thread(self._file.read)
-                edition = Edition.of(body) if body is not None else await self._recovered()
+                document = traffic.decode(body) if body else await self._recovered()
                 break
             except RouterUnavailable as error:
                 if self._unknown != str(error):
                     log.warning("routing.unknown", reason=str(error))
                 self._unknown = str(error)
             await asyncio.sleep(START_AGAIN)
-        if edition is not None:
-            self._published = edition
+        if document is not None:
+            self._published = edition = Edition.of(document, body or b"")
+            self._features = traffic.features(document)
             self._ledger.add(edition)
-            if edition.body:
-                self._features = traffic.features(traffic.decode(edition.body))
+            if body:  # else a document that went through Traefik: never to be given out as it is
                 self.publication.release(edition)
         elif self._api_urls or not self._is_fetched:
             self._asked.set()  # nothing is routed: say so, that it can be confirmed
         self._unknown = None
         self._wake(None)
 
-    async def _recovered(self) -> Edition | None:
+    async def _recovered(self) -> traffic.Document | None:
         """Return what the Traefiks run of ours; None: nothing, or nobody to ask.
 
         Raises:
@@ -203,7 +203,7 @@ class TraefikRouter:
         """
         if not self._api_urls:
             return None
-        answers: list[Edition | None] = []
+        answers: list[traffic.Document | None] = []
         reasons = []
         async with new_session() as session:
             client = TraefikClient(session)
@@ -218,10 +218,10 @@ class TraefikRouter:
                 f"there is no {self._file.path}, and no Traefik says what it runs "
                 f"({'; '.join(reasons)})"
             )
-        editions = [edition for edition in answers if edition is not None]
-        if editions:
+        documents = [document for document in answers if document is not None]
+        if documents:
             log.warning("routing.recovered", path=str(self._file.path))
-        return max(editions, key=lambda edition: edition.number, default=None)
+        return max(documents, key=lambda d: traffic.serial(traffic.marker(d)), default=None)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -342,12 +342,14 @@ class TraefikRouter:
             self._wake(None)
 
 
-async def _running(client: TraefikClient, endpoint: Endpoint) -> Edition | None:
+async def _running(client: TraefikClient, endpoint: Endpoint) -> traffic.Document | None:
     everything = await client.everything(endpoint)
     try:
-        return recovered(everything)
+        if (document := recovered(everything)) is not None:
+            traffic.routings(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NoAnswer(f"what it runs of ours makes no sense ({error!r})") from error
+    return document
 
 
 def _merged(

@@ -29,13 +29,12 @@ class Edition:
     body: bytes
 
     @classmethod
-    def of(cls, body: bytes) -> Edition:
-        """Return the edition in these bytes.
+    def of(cls, document: traffic.Document, body: bytes) -> Edition:
+        """Return the edition of a document of ours.
 
         Raises:
-            ValueError: it is not one of ours.
+            ValueError: it is none.
         """
-        document = traffic.decode(body)
         marker = traffic.marker(document)
         parts = traffic.routings(document)
         return cls(number=traffic.serial(marker), marker=marker, parts=parts, body=body)

@@ -10,19 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from traefik_bg.adapters.traefik_publication import Edition
 from traefik_bg.core import traffic
 from traefik_bg.core.names import OURS, RETRY, guard_name, router_name
 
 _PROVIDERS = ("file", "http")
 
 
-def recovered(everything: Mapping[str, Any]) -> Edition | None:
-    """Return the edition that a Traefik runs, by what its API tells; None: none of ours.
-
-    Raises:
-        ValueError: what it tells makes no sense.
-    """
+def recovered(everything: Mapping[str, Any]) -> traffic.Document | None:
+    """Return the document of ours that a Traefik runs, by what its API tells; None: none."""
     for provider in _PROVIDERS:
         suffix = f"@{provider}"
         document = {
@@ -38,7 +33,8 @@ def recovered(everything: Mapping[str, Any]) -> Edition | None:
         http = document["http"]
         if OURS in http["middlewares"]:
             http["services"] = _ours(http["services"])
-            return _edition(document)
+            http["routers"] = _all_routers(http)
+            return document
     return None
 
 
@@ -60,18 +56,13 @@ def _ours(services: Mapping[str, Any]) -> dict[str, Any]:
     return ours
 
 
-def _edition(document: traffic.Document) -> Edition:
-    http = document["http"]
+def _all_routers(http: traffic.Document) -> traffic.Document:
     apps = [name for name, service in http["services"].items() if "weighted" in service]
-    found = list(http["routers"].values())
-    http["routers"] = {
+    return {
         router_name(app, number): router
         for app in apps
-        for number, router in enumerate(_routers(app, found), start=1)
+        for number, router in enumerate(_routers(app, http["routers"].values()), start=1)
     }
-    marker = traffic.marker(document)
-    parts = traffic.routings(document)
-    return Edition(number=traffic.serial(marker), marker=marker, parts=parts, body=b"")
 
 
 def _routers(app: str, found: Iterable[traffic.Document]) -> list[traffic.Document]:

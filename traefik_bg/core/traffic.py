@@ -98,7 +98,8 @@ def render(
     marker = f"{digest(http)}-{serial}"
     _add(http["routers"], {OURS: _marker_router()})
     _add(http["middlewares"], {OURS: _headers({MARKER_HEADER: marker})})
-    return {"http": http}
+    # Traefik refuses a document with an empty section.
+    return {"http": {kind: section for kind, section in http.items() if section}}
 
 
 def encode(document: Document) -> bytes:

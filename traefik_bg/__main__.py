@@ -1,0 +1,5 @@
+"""Runs the command line: `python -m traefik_bg`."""
+
+from traefik_bg.cli import main
+
+main()

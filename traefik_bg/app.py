@@ -1,0 +1,207 @@
+"""The composition root: builds everything from the settings, and runs it.
+
+The only module that knows every part. Nothing here decides or acts; parts are made, given to each
+other and started in the order in which they need each other, under one task group: if one of them
+ends, all do, and whoever runs the service starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from traefik_bg.adapters.connections import ProcConnectionCounter
+from traefik_bg.adapters.desired_file import DesiredFile, edit_image
+from traefik_bg.adapters.docker_engine import DockerEngine
+from traefik_bg.adapters.lock import Lock
+from traefik_bg.adapters.probe import NetworkProber
+from traefik_bg.adapters.state_db import StateDb
+from traefik_bg.adapters.state_db_history import JournalEntry, PastDeployment
+from traefik_bg.adapters.traefik import TraefikRouter
+from traefik_bg.core.commands import Verb
+from traefik_bg.core.errors import CommandRefused, DesiredStateError
+from traefik_bg.core.model import AppName, Observation, Record, RevisionId
+from traefik_bg.core.ports import DesiredState
+from traefik_bg.runtime.observer import Observer
+from traefik_bg.runtime.operations import Operations
+from traefik_bg.runtime.reconciler import AppStatus, Parts
+from traefik_bg.runtime.supervisor import Supervisor
+from traefik_bg.runtime.triggers import Triggers
+from traefik_bg.runtime.vitals import Vitals
+from traefik_bg.settings import AddressBy, Settings
+from traefik_bg.web.provider import Provider
+from traefik_bg.web.server import application, listening, read_token
+
+log = structlog.get_logger()
+
+
+@dataclass(kw_only=True)
+class Service:
+    """What the web layer may ask of the running service."""
+
+    settings: Settings
+    supervisor: Supervisor
+    source: DesiredFile
+    store: StateDb
+
+    @property
+    def statuses(self) -> Mapping[AppName, AppStatus]:
+        """What is known of every app."""
+        return self.supervisor.statuses
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the service does not see everything; None when it does."""
+        return self.supervisor.trouble
+
+    @property
+    def desired_error(self) -> str | None:
+        """Why the newest desired state is not in force; None when it is."""
+        return self.source.current().error
+
+    async def command(self, app: AppName, verb: Verb, to: RevisionId | None = None) -> str:
+        """Have an app obey a command; returns the sentence to answer.
+
+        Raises:
+            CommandRefused: it makes no sense now.
+            Unavailable: it could not be judged or remembered.
+        """
+        return await self.supervisor.command(app, verb, to)
+
+    async def deploy(self, app: AppName, image: str) -> str:
+        """Edit the desired state so that the app runs this image.
+
+        Raises:
+            CommandRefused: the file cannot be edited; says why.
+        """
+        try:
+            await asyncio.to_thread(edit_image, self.settings.desired, app, image)
+        except DesiredStateError as error:
+            raise CommandRefused(str(error)) from error
+        return f"{app} is to run {image}"
+
+    async def history(self, app: AppName, limit: int = 20) -> tuple[PastDeployment, ...]:
+        """Return the app's deployments, newest first."""
+        return await self.store.history(app, limit)
+
+    async def journal(self, app: AppName, limit: int = 100) -> tuple[JournalEntry, ...]:
+        """Return what was said of the app, newest first."""
+        return await self.store.journal(app, limit)
+
+
+async def serve(settings: Settings) -> None:
+    """Run the service until it is told to stop.
+
+    Raises:
+        SettingsError: a setting cannot be used.
+        StoreUnavailable: another service holds the lock, or the state folder cannot be used.
+    """
+    token = read_token(settings.token_file)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with Lock(settings.state_dir, settings.instance):
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        async with _running(settings, token):
+            log.info("service.started", listen=str(settings.listen), instance=settings.instance)
+            await stop.wait()
+            log.info("service.stopping")
+
+
+@contextlib.asynccontextmanager
+async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]:
+    """Start every part, and stop them in reverse order."""
+    triggers = Triggers()
+    engine = DockerEngine(settings.instance, settings.network, triggers.wake)
+    router = _router(settings, triggers)
+    source = DesiredFile(settings.desired, triggers.wake)
+    store = StateDb(settings.state_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        await stack.enter_async_context(engine)
+        prober = await stack.enter_async_context(NetworkProber())
+        supervisor = Supervisor(
+            parts=Parts(engine=engine, images=engine, router=router, store=store, source=source),
+            prober=prober,
+            counter=ProcConnectionCounter(),
+            triggers=triggers,
+            resync=settings.resync,
+            addresses_are_names=settings.address_by is AddressBy.NAME,
+        )
+        service = Service(settings=settings, supervisor=supervisor, source=source, store=store)
+        app = application(
+            service,
+            token=token,
+            is_loopback=settings.listen.is_loopback,
+            mounts=[Provider(router.publication)],
+        )
+        listen = settings.listen
+        await stack.enter_async_context(listening(app, listen.host, listen.port))
+        tasks = await stack.enter_async_context(_tasks())
+        tasks.create_task(source.run(), name="desired state")
+        tasks.create_task(router.run(), name="router")
+        tasks.create_task(supervisor.run(), name="supervisor")
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """Run tasks for ever: leaving the block cancels them, one that fails ends the block."""
+    group = asyncio.TaskGroup()
+    async with group:
+        yield group
+        for task in asyncio.all_tasks():
+            if task.get_name() in {"desired state", "router", "supervisor"}:
+                task.cancel()
+
+
+def _router(settings: Settings, triggers: Triggers) -> TraefikRouter:
+    return TraefikRouter(
+        state_dir=settings.state_dir,
+        dynamic_dir=settings.dynamic_dir,
+        wake=triggers.wake,
+        api_urls=settings.traefik_api,
+        marker_urls=settings.traefik_marker,
+        settle=settings.settle,
+    )
+
+
+async def observe_once(
+    settings: Settings, desired: DesiredState
+) -> list[tuple[Observation, Record]]:
+    """Look at every desired app once, changing nothing; for `traefik-bg plan`.
+
+    Raises:
+        Unavailable: Docker, the routing file or the record cannot be read.
+    """
+    triggers = Triggers()
+    engine = DockerEngine(settings.instance, settings.network, triggers.wake)
+    router = _router(settings, triggers)
+    store = StateDb(settings.state_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        await stack.enter_async_context(engine)
+        prober = await stack.enter_async_context(NetworkProber())
+        looks = []
+        for name, spec in sorted(desired.apps.items()):
+            vitals = Vitals(name, prober, triggers.wake)
+            stack.push_async_callback(vitals.close)
+            observer = Observer(
+                name,
+                engine=engine,
+                images=engine,
+                router=router,
+                counter=ProcConnectionCounter(),
+                vitals=vitals,
+                operations=Operations(name, triggers.wake),
+                addresses_are_names=settings.address_by is AddressBy.NAME,
+            )
+            record = await store.record(name)
+            looks.append(((await observer.look(spec, record)).seen, record))
+        return looks

@@ -1,0 +1,211 @@
+"""The rules about replicas: what is created, started, awaited, drained, stopped and removed.
+
+Called in order by the planner, whose docstring has the laws they keep. Pure.
+"""
+
+from __future__ import annotations
+
+from traefik_bg.core.actions import (
+    Action,
+    CreateReplica,
+    PullImage,
+    RemoveReplica,
+    StartReplica,
+    StopReplica,
+    subject,
+)
+from traefik_bg.core.decision import Decision, listed
+from traefik_bg.core.model import (
+    AppSpec,
+    ContainerState,
+    Phase,
+    Record,
+    Replica,
+    ReplicaName,
+    RevisionId,
+    Rollout,
+)
+from traefik_bg.core.situation import FULL, Situation
+
+QUIET_FOR = 1.0
+"""Seconds without an open connection that end a drain. Traefik's idle connections to a replica
+close after 1 s (the generated serversTransport says so), and a request may spend a moment in
+Traefik's middlewares before it is connected at all."""
+LOOK_WHILE_DRAINING = 0.25
+"""Seconds between looks at open connections."""
+
+
+def retire(s: Situation) -> Decision | None:
+    """Stop and remove what is of no use any more, once it is unrouted and drained (S2, S4)."""
+    actions: list[Action] = []
+    for replica in _unwanted(s):
+        if replica.name in s.seen.busy or replica.name in s.seen.cooling:
+            continue
+        if replica.state in {ContainerState.EXITED, ContainerState.CREATED}:
+            actions.append(RemoveReplica(name=replica.name))
+        elif is_drained(s, replica):
+            actions.append(StopReplica(name=replica.name))
+    if not actions:
+        return None
+    reason = "retiring " + listed([subject(action) for action in actions])
+    phase = Phase.REMOVING if s.seen.desired is None else Phase.DRAINING
+    return Decision(reason=reason, phase=phase, actions=tuple(actions))
+
+
+def _unwanted(s: Situation) -> tuple[Replica, ...]:
+    """Return the replicas that are neither wanted, nor routed, nor kept for a way back."""
+    kept = _kept_revisions(s)
+    return tuple(
+        replica
+        for replica in s.replicas
+        if replica.unrouted_for is not None
+        and not s.is_published(replica.name)
+        and replica not in s.green
+        and (replica.revision not in kept or replica in s.surplus)
+        and replica.state is not ContainerState.REMOVING
+    )
+
+
+def _kept_revisions(s: Situation) -> frozenset[RevisionId | None]:
+    """Return the revisions that must stay although they may have no weight (S4)."""
+    if s.seen.desired is None or (s.is_proven and s.weight == FULL):
+        return frozenset()
+    bad = s.record.rejection.revision if s.record.rejection else None
+    if s.record.good is None:
+        # Who is good is not known (a first deployment, or a lost record): keep all that may live.
+        living = {r for r in s.others if any(map(s.may_live, s.of(r)))}
+        return frozenset(living - {bad} or (living if s.seen.published is not None else ()))
+    return frozenset({*s.ways_back, s.blue} - {bad})
+
+
+def is_drained(s: Situation, replica: Replica) -> bool:
+    """Tell whether nobody is being answered by an unrouted replica, or its time is up."""
+    if replica.unrouted_for is None:
+        return False
+    if replica.unrouted_for >= drain_limit(s):
+        return True
+    quiet = replica.idle_for is not None and replica.idle_for >= QUIET_FOR
+    return quiet and replica.unrouted_for >= QUIET_FOR
+
+
+def drain_limit(s: Situation) -> float:
+    """Return the longest wait for open connections, in seconds."""
+    spec = s.seen.desired or s.record.good
+    return (spec.rollout if spec else Rollout()).drain
+
+
+def provide(s: Situation) -> Decision | None:
+    """Pull the image, create what is missing and start what does not run."""
+    target = s.target
+    if target is None:
+        return None
+    missing = target.replicas - len(s.of(target.revision))
+    if missing > 0 and not s.seen.images.get(target.image, True):
+        return _pull(s, target)
+    actions: list[Action] = []
+    for number in _free_numbers(s, target.revision, missing):
+        name = ReplicaName(f"{target.name}-{target.revision}-{number}")
+        if name not in s.seen.busy and name not in s.seen.cooling:
+            actions.append(CreateReplica(name=name, number=number, spec=target))
+            actions.append(StartReplica(name=name))
+    blue = [r for revision in s.ways_back if not s.is_proven for r in s.of(revision)]
+    for replica in (*s.green, *blue):
+        stopped = replica.state in {ContainerState.CREATED, ContainerState.EXITED}
+        if stopped and replica.name not in s.seen.busy and replica.name not in s.seen.cooling:
+            actions.append(StartReplica(name=replica.name))
+    if not actions:
+        return None
+    names = list(dict.fromkeys(subject(action) for action in actions))
+    return Decision(
+        reason=f"starting {listed(names)} ({target.image})",
+        phase=Phase.STARTING,
+        actions=tuple(actions),
+    )
+
+
+def _pull(s: Situation, target: AppSpec) -> Decision:
+    if target.image in s.seen.busy:
+        return Decision(reason=f"pulling {target.image}", phase=Phase.PULLING)
+    if target.image in s.seen.cooling:
+        said = s.seen.refusals.get(target.image, "it could not be pulled")
+        return Decision(reason=f"{target.image}: {said}; trying again", phase=Phase.PULLING)
+    return Decision(
+        reason=f"pulling {target.image}",
+        phase=Phase.PULLING,
+        actions=(PullImage(image=target.image),),
+    )
+
+
+def _free_numbers(s: Situation, revision: RevisionId, count: int) -> list[int]:
+    """Return the lowest numbers no container has and no Traefik may still route to (S7)."""
+    taken = {replica.number for replica in s.replicas if replica.revision == revision}
+    prefix = f"{s.seen.app}-{revision}-"
+    names = {*s.seen.routable, *(server.replica for server in s.routed.servers)}
+    taken |= {
+        int(rest)
+        for name in names
+        if name.startswith(prefix) and (rest := name[len(prefix) :]).isdigit()
+    }
+    numbers: list[int] = []
+    number = 0
+    while len(numbers) < count:
+        if number not in taken:
+            numbers.append(number)
+        number += 1
+    return numbers
+
+
+def prove(s: Situation) -> Decision | None:
+    """Wait until all wanted replicas of the target are healthy."""
+    target = s.target
+    if target is None or s.is_complete:
+        return None
+    waiting = [replica for replica in s.green if not replica.is_healthy]
+    reasons = sorted({replica.health_reason for replica in waiting if replica.health_reason})
+    said = f" ({'; '.join(reasons)})" if reasons else ""
+    healthy = len(s.proven_replicas)
+    left = [target.health.deadline - r.age for r in waiting if r.age < target.health.deadline]
+    return Decision(
+        reason=f"{healthy} of {target.replicas} replicas of {target.revision} healthy{said}",
+        phase=Phase.STARTING,
+        recheck_after=min(left, default=None),
+    )
+
+
+def drain(s: Situation) -> Decision | None:
+    """Say what is still being answered by replicas that are on their way out."""
+    leaving = [replica for replica in _leaving(s) if replica.is_running]
+    if not leaving:
+        return None
+    if ending := [replica.name for replica in leaving if replica.name in s.seen.busy]:
+        return Decision(reason=f"stopping {listed(ending)}", phase=Phase.DRAINING)
+    counted = [r.open_connections for r in leaving if r.open_connections is not None]
+    said = f"{sum(counted)} open connections" if counted else "its time to be over"
+    longest = max(drain_limit(s) - (r.unrouted_for or 0.0) for r in leaving)
+    return Decision(
+        reason=f"draining {listed([r.name for r in leaving])}: waiting for {said}, "
+        f"at most {max(0.0, longest):.0f} s",
+        phase=Phase.DRAINING,
+        recheck_after=LOOK_WHILE_DRAINING,
+    )
+
+
+def _leaving(s: Situation) -> tuple[Replica, ...]:
+    kept = _kept_revisions(s)
+    return tuple(
+        replica
+        for replica in s.replicas
+        if replica not in s.green
+        and not s.is_published(replica.name)
+        and (replica.revision not in kept or replica in s.surplus)
+    )
+
+
+def finish_removal(s: Situation) -> Decision | None:
+    """Wait for the last replicas of an unwanted app, then forget it."""
+    if s.seen.desired is not None:
+        return None
+    if s.replicas:
+        left = listed([replica.name for replica in s.replicas])
+        return Decision(reason=f"not desired any more: waiting for {left}", phase=Phase.REMOVING)
+    return Decision(reason="not desired, nothing left", phase=Phase.SETTLED, record=Record())

@@ -1,0 +1,66 @@
+"""What Traefik should be told: the routing that gives the target a certain weight.
+
+Separate from the rules that choose the weight, because whatever the weight, only what can serve
+may be in it (S1, S7). Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from traefik_bg.core.model import AppSpec, Routing, Share
+from traefik_bg.core.situation import FULL, Situation
+
+
+def routing_at(situation: Situation, weight: int) -> Routing:
+    """Return the routing that gives the target this weight, and blue the rest.
+
+    Only replicas that can serve are in it. Where only one side is alive it gets everything; where
+    none is, what is published stays, less the dead.
+    """
+    target, blue = situation.target, situation.blue
+    green = situation.servers(target.revision) if target else ()
+    shares: tuple[Share, ...]
+    if target is not None and green and (weight > 0 or blue is None):
+        if blue is None or weight >= FULL:
+            shares = (Share(revision=target.revision, weight=FULL, servers=green),)
+        else:
+            shares = (
+                Share(revision=blue, weight=FULL - weight, servers=situation.servers(blue)),
+                Share(revision=target.revision, weight=weight, servers=green),
+            )
+    elif blue is not None:
+        shares = (Share(revision=blue, weight=FULL, servers=situation.servers(blue)),)
+    else:
+        shares = _survivors(situation)
+    return _dressed(situation, shares)
+
+
+def _survivors(situation: Situation) -> tuple[Share, ...]:
+    """Return the published shares less what is dead: sick is better than nothing."""
+    running = {replica.name for replica in situation.replicas if situation.may_limp(replica)}
+    kept = (
+        replace(share, servers=tuple(s for s in share.servers if s.replica in running))
+        for share in situation.routed.shares
+    )
+    return tuple(share for share in kept if share.servers)
+
+
+def _dressed(situation: Situation, shares: tuple[Share, ...]) -> Routing:
+    """Add routes and the fallback: routes change with the cutover, not before."""
+    target, blue = situation.target, situation.blue
+    weights = {share.revision: share.weight for share in shares}
+    has_all = target is not None and weights.get(target.revision) == FULL
+    source: AppSpec | Routing = situation.routed
+    if target is not None and (has_all or situation.seen.published is None):
+        source = target
+    fallback = None
+    if (
+        target is not None
+        and not situation.is_proven
+        and situation.seen.guard_available
+        and blue is not None
+        and weights.get(target.revision, 0) > 0
+    ):
+        fallback = Share(revision=blue, weight=0, servers=situation.servers(blue))
+    return Routing(shares=shares, routes=source.routes, sticky=source.sticky, fallback=fallback)
