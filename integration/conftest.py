@@ -18,14 +18,7 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage whose Traefik reads files."""
-    async with stage(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def polled_scene(tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage whose Traefik polls the provider endpoint."""
-    async with stage(tmp_path, Provider.HTTP) as made:
+async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """A stage with Traefik running; it reads files unless the test asks for the HTTP provider."""
+    async with stage(tmp_path, getattr(request, "param", Provider.FILE)) as made:
         yield made

@@ -11,7 +11,7 @@ import asyncio
 import pytest
 
 from integration.meter import Report
-from integration.stage import Stage
+from integration.stage import Provider, Stage
 
 DRAIN = 8.0  # seconds, as Stage.want says
 
@@ -37,12 +37,9 @@ def assert_websockets_drained(report: Report, cutovers: dict[str, str]) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("provider", ["scene", "polled_scene"])
-async def test_twenty_deployments_in_a_row_lose_nothing(
-    provider: str, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("scene", list(Provider), indirect=True)
+async def test_twenty_deployments_in_a_row_lose_nothing(scene: Stage) -> None:
     """20 deployments under load: 0 lost, 0 cut, one version at a time after each cutover."""
-    scene: Stage = request.getfixturevalue(provider)
     scene.want("v1")
     scene.start_service()
     await scene.until_serving("v1")

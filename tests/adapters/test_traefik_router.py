@@ -104,6 +104,9 @@ async def test_the_marker_route_confirms_without_an_api(tmp_path: Path) -> None:
         await router.publish(WEB, to(GREEN))
         await until(confirmed(router), what="confirmed")
         assert replica(BLUE) in router.state(WEB).unrouted
+        traefik.stop()
+        router.publication.noted.set()
+        await until(lambda: "does not answer" in router.state(WEB).detail, what="noticed")
 
 
 async def test_another_apps_change_interrupts_nothing(tmp_path: Path) -> None:
@@ -194,8 +197,9 @@ async def test_what_was_published_is_known_after_a_restart(tmp_path: Path) -> No
     async with traefik:
         async with running(new_router(tmp_path, dynamic, api_urls=[traefik.api_url])) as router:
             await router.publish(WEB, to(BLUE))
-            await until(confirmed(router), what="confirmed")
             await until(lambda: router.guard_available, what="the features are known")
+            await router.publish(WEB, to(BLUE))
+            await until(confirmed(router), what="confirmed")
         written = (dynamic / "traefik-bg.yml").read_bytes()
         async with running(new_router(tmp_path, dynamic, api_urls=[traefik.api_url])) as router:
             assert router.state(WEB).published == to(BLUE)
@@ -203,6 +207,12 @@ async def test_what_was_published_is_known_after_a_restart(tmp_path: Path) -> No
             await router.publish(WEB, to(BLUE))
             assert (dynamic / "traefik-bg.yml").read_bytes() == written
             assert router.state(WEB).confirmed_for is not None
+        once = new_router(tmp_path, dynamic, api_urls=[traefik.api_url])
+        await once.look()
+        assert once.state(WEB).published == to(BLUE)
+        assert once.state(WEB).confirmed_for is not None
+        assert once.guard_available
+        assert (dynamic / "traefik-bg.yml").read_bytes() == written
 
 
 async def test_lost_files_are_read_back_from_traefik(tmp_path: Path) -> None:

@@ -161,9 +161,14 @@ class FakeTraefik:
     def __init__(self) -> None:
         self.marker: str | None = None
         """None: it runs nothing of ours."""
-        self.version = "3.7.15"
+        self.version = "dev"
+        """Of which nothing is known: what is published is not written anew for it."""
         self.disabled: dict[str, str] = {}
         self.status = 200
+        self.page = ""
+        self.failures = 0
+        self.is_silent = False
+        self.rawdata: dict[str, Any] = {}
         self.asked = 0
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -192,8 +197,13 @@ class FakeTraefik:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked += 1
-        if self.status != 200:
-            return web.Response(status=self.status, text="<html>")
+        if self.is_silent:
+            await asyncio.sleep(LONG_ENOUGH)
+        if self.failures:
+            self.failures -= 1
+            return web.Response(status=500)
+        if self.page:
+            return web.Response(status=self.status, text=self.page)
         match request.path:
             case "/api/version":
                 return web.json_response({"Version": self.version})
@@ -204,6 +214,6 @@ class FakeTraefik:
                 found = [{"name": f"{n}@http", "error": [e]} for n, e in self.disabled.items()]
                 return web.json_response(found)
             case "/api/rawdata":
-                return web.json_response({})
+                return web.json_response(self.rawdata)
             case _:
                 return web.json_response({"message": "middleware not found: x"}, status=404)

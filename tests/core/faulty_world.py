@@ -23,6 +23,7 @@ from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused
 from traefik_bg.core.forecast import World
 from traefik_bg.core.model import (
+    Approval,
     AppSpec,
     ContainerState,
     Health,
@@ -122,12 +123,15 @@ class FaultyWorld(World):
     def tick(self, *, cut: int | None = None, amnesia: bool = False) -> Plan:
         """Look, decide, remember and act; `cut` actions only when the service dies then."""
         seen = self.observe()
+        if self.desired is not None and not amnesia:
+            self.rejected &= {self.desired.digest}
         made = plan(seen, self.record)
         if not amnesia:
             self._check_record(seen, made)
             self.record = made.record
         for about in [key for key in self.refusals if made.endings]:
             del self.refusals[about]
+        self._check_hold(seen, made)
         for action in made.actions[:cut]:
             self._check(action)
             self.apply(action)
@@ -213,7 +217,6 @@ class FaultyWorld(World):
         self.desired = spec
         if spec is not None:
             self.known_images[spec.revision] = spec.image
-            self.rejected &= {spec.digest}
 
     def command(self, verb: Verb) -> None:
         """Say something as the operator; nonsense is refused."""
@@ -236,6 +239,7 @@ class FaultyWorld(World):
             case PublishRouting(routing=routing):
                 self._check_s1(routing)
                 self._check_s3(routing)
+                self._check_steps(routing)
             case StopReplica(name=name):
                 self._check_s2(name)
                 self._check_s4(name)
@@ -292,6 +296,41 @@ class FaultyWorld(World):
         )
         assert has or not had, "S3: traffic taken from what is healthy, given to nothing"
 
+    def _check_steps(self, routing: Routing | None) -> None:
+        """Check that green waits for its approval and for the pause of each step."""
+        spec, before = self.desired, self.published
+        if spec is None or routing is None or before is None or not self._is_doubtful(spec):
+            return
+        had, gets = before.weights.get(spec.revision, 0), routing.weights.get(spec.revision, 0)
+        blue_lives = any(
+            self._is_right(s) and self.replicas[s.replica].is_healthy
+            for share in before.shares
+            for s in share.servers
+            if share.revision != spec.revision
+        )
+        if gets <= had or not blue_lives:
+            return
+        waiver = self.record.waiver
+        waived = waiver is not None and waiver.revision == spec.revision and waiver.weight >= had
+        if had == 0:
+            manual = spec.rollout.approval is Approval.MANUAL
+            assert waived or not manual, f"approval: {spec.image} gets traffic without it"
+            return
+        pause = next((x.pause for x in reversed(spec.rollout.steps) if x.weight <= had), 0.0)
+        stood = self.now - self.stood_since
+        assert waived or stood >= pause - 0.01, f"steps: {had} % stood for {stood} s only"
+        assert self.loaded == self.published, "steps: shifted before it was confirmed"
+
+    def _is_doubtful(self, spec: AppSpec) -> bool:
+        good = self.record.good
+        return good is None or good.revision != spec.revision
+
+    def _check_hold(self, seen: Observation, made: Plan) -> None:
+        """Check that nothing but the routing is touched while the app is held."""
+        held = self.record.paused or (seen.desired is not None and seen.desired.hold)
+        touched = [a for a in made.actions if not isinstance(a, PublishRouting)]
+        assert not (held and touched), f"hold: {touched}"
+
     def _check_s2(self, name: ReplicaName) -> None:
         assert not self._may_be_routed(name), f"S2: {name} stopped, Traefik may route to it"
         spec = self.desired or self.record.good
@@ -314,7 +353,11 @@ class FaultyWorld(World):
         for ending in made.endings:
             if ending.outcome is Outcome.REJECTED and made.record.rejection is not None:
                 self.rejected = {made.record.rejection.spec}
+        if self.desired is not None and made.record.rejects(self.desired):
+            assert self.desired.digest in self.rejected, "L3: rejected, though nobody rejected it"
         good = made.record.good
+        if good is None and self.desired is None:
+            self.proven_good = None
         if good is None or good == self.record.good:
             return
         waived = self.record.waiver is not None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.core.build import WEB, app, canary
 from tests.core.faulty_world import CRASHES, MISSING, NEVER_HEALTHY, FaultyWorld
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import Approval, ContainerState, Health, Phase, Rollout
+from traefik_bg.core.model import Approval, ContainerState, Health, Phase, Record, Rollout
 
 SPECS = [
     app("web:1"),
@@ -62,18 +61,20 @@ def quiet(world: FaultyWorld) -> None:
 
 def assert_settled(world: FaultyWorld) -> None:
     """Require that the desired state is reached, or rejected with a reason (L1, L2)."""
-    record, desired = world.record, world.desired
-    assert not world.tick().actions, "L2: a settled world yields actions"
+    made, record, desired = world.tick(), world.record, world.desired
+    assert not made.actions, "L2: a settled world yields actions"
     if desired is None:
         assert not world.replicas, "L1: an unwanted app is still there"
         assert world.published is None, "L1: an unwanted app is still routed"
+        assert record == Record(), "L1: an unwanted app is still remembered"
         return
-    if desired.hold or record.paused or record.deployment is not None:
+    if desired.hold or made.phase is Phase.WAITING:
         return
+    assert record.deployment is None, f"L1: a deployment never ends: {made.reason}"
     wanted = desired
     if record.rejects(desired):
         assert record.rejection is not None
-        assert record.rejection.reason, "L1: rejected without a reason"
+        assert record.rejection.reason in made.reason, "L1: rejected without saying why"
         if record.good is None:
             return
         wanted = record.good
@@ -188,8 +189,6 @@ class Walk(RuleBasedStateMachine):
             return
         if self.world.record.paused:
             self.world.command(Verb.RESUME)
-        quiet(self.world)
-        settle(self.world)
         quiet(self.world)
         settle(self.world)
         assert_settled(self.world)

@@ -35,12 +35,20 @@ class EnvFile:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_env_file(text: str, file: str, outer: Mapping[str, str], *, is_raw: bool) -> EnvFile:
+def read_env_file(
+    text: str,
+    file: str,
+    outer: Mapping[str, str],
+    *,
+    is_raw: bool = False,
+    outer_wins: bool = False,
+) -> EnvFile:
     """Return what an env file says; `outer` are the variables its own values may use.
 
-    A raw file is taken letter by letter: no quotes, no variables, no escapes.
+    A raw file is taken letter by letter: no quotes, no variables, no escapes. Where a variable is
+    set outside and further up in the file, the file's own value is meant, unless `outer_wins`.
     """
-    reading = _Reading(text, file, outer)
+    reading = _Reading(text, file, outer, outer_wins=outer_wins)
     if is_raw:
         reading.read_raw()
     else:
@@ -51,12 +59,16 @@ def read_env_file(text: str, file: str, outer: Mapping[str, str], *, is_raw: boo
 class _Reading:
     """One pass through one env file."""
 
-    def __init__(self, text: str, file: str, outer: Mapping[str, str]) -> None:
+    def __init__(
+        self, text: str, file: str, outer: Mapping[str, str], *, outer_wins: bool
+    ) -> None:
         self._text = text
         self._file = file
-        self._outer = outer
+        self._outer = dict(outer)
         self._newlines = [match.start() for match in re.finditer("\n", text)]
         self.found = EnvFile()
+        both = (self._outer, self.found.values)
+        self._variables = ChainMap(*(both if outer_wins else reversed(both)))
 
     def _line(self, position: int) -> int:
         return bisect_left(self._newlines, position) + 1
@@ -124,7 +136,7 @@ class _Reading:
 
     def _keep(self, name: str, text: str, position: int) -> None:
         try:
-            made = substitute(text, ChainMap(self.found.values, dict(self._outer)))
+            made = substitute(text, self._variables)
         except InterpolationError:
             # The exact words could repeat a part of a secret that happens to hold a "$".
             self._wrong(

@@ -146,7 +146,7 @@ def unknown_key(where: str, key: str, known: Iterable[str]) -> str:
     if reason := _REASONS.get(where, {}).get(key):
         return reason
     if where == "apps.*" and key in _COMPOSE_ONLY:
-        return f"is a Compose key that {LATER.removeprefix('is ')}"
+        return f"is a Compose key that {LATER}"
     return f"is unknown here; {nearest(key, known)}"
 
 

@@ -123,7 +123,7 @@ class _Reading:
         if isinstance(content, Unreadable) and content.is_missing:
             return self._environ
         text = self._text(path, content)
-        found = read_env_file(text or "", str(path), self._environ, is_raw=False)
+        found = read_env_file(text or "", str(path), self._environ, outer_wins=True)
         self._mistakes.extend(found.mistakes)
         self._warnings.extend(found.warnings)
         return ChainMap(dict(self._environ), found.values)

@@ -136,8 +136,9 @@ def words(value: Any) -> Any:
     """Return a command as a list; a text is split as a shell would split it."""
     if isinstance(value, list):
         return value
+    written = text(value)
     try:
-        return shlex.split(text(value))
+        return shlex.split(written)
     except ValueError as error:
         raise mistake("a quote in this command is never closed") from error
 

@@ -51,9 +51,11 @@ class _Batch:
     errors: dict[AppName, str] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def fail(self, reason: str) -> None:
-        """Tell all who have no reason of their own yet."""
-        self.errors = dict.fromkeys(self.parts, reason) | self.errors
+    def end(self, error: str | None = None) -> None:
+        """Let all go who wait; with an error for those who have none of their own."""
+        if error is not None:
+            self.errors = dict.fromkeys(self.parts, error) | self.errors
+        self.done.set()
 
 
 class TraefikRouter:
@@ -155,13 +157,24 @@ class TraefikRouter:
 
     async def run(self) -> None:
         """Learn what is published, then write and confirm until cancelled."""
-        await self._learn_published()
+        await self._learn_until_known()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write_batches(), name="routing writer")
                 tasks.create_task(self._confirmation.run(), name="routing confirmation")
         finally:
             self.publication.close()
+
+    async def look(self) -> None:
+        """Learn what is published and what the Traefiks run, once; for who only wants to know.
+
+        Nothing is written. Not to be used beside `run`.
+
+        Raises:
+            RouterUnavailable: what is published cannot be known.
+        """
+        await self._learn_published()
+        await self._confirmation.look()
 
     @property
     def _parts(self) -> Mapping[AppName, Routing]:
@@ -173,17 +186,22 @@ class TraefikRouter:
 
     # --- at start ---------------------------------------------------------------------------------
 
-    async def _learn_published(self) -> None:
+    async def _learn_until_known(self) -> None:
         while True:
             try:
-                body = await asyncio.to_thread(self._file.read)
-                document = traffic.decode(body) if body else await self._recovered()
-                break
+                await self._learn_published()
             except RouterUnavailable as error:
                 if self._unknown != str(error):
                     log.warning("routing.unknown", reason=str(error))
                 self._unknown = str(error)
-            await asyncio.sleep(START_AGAIN)
+                await asyncio.sleep(START_AGAIN)
+            else:
+                self._wake(None)
+                return
+
+    async def _learn_published(self) -> None:
+        body = await asyncio.to_thread(self._file.read)
+        document = traffic.decode(body) if body else await self._recovered()
         if document is not None:
             self._published = edition = Edition.of(document, body or b"")
             self._features = traffic.features(document)
@@ -193,7 +211,6 @@ class TraefikRouter:
         elif self._api_urls or not self._is_fetched:
             self._asked.set()  # nothing is routed: say so, that it can be confirmed
         self._unknown = None
-        self._wake(None)
 
     async def _recovered(self) -> traffic.Document | None:
         """Return what the Traefiks run of ours; None: nothing, or nobody to ask.
@@ -226,21 +243,28 @@ class TraefikRouter:
     # --- writing ----------------------------------------------------------------------------------
 
     async def _write_batches(self) -> None:
-        while True:
-            if not await self._is_asked():
-                await self._keep_file()
-                continue
-            batch, self._batch = self._batch, _Batch()
-            try:
-                await self._write(self._next_edition(batch))
-            except RouterUnavailable as error:
-                batch.fail(str(error))
-                self._is_owed = not batch.parts  # nobody will ask for it again
-            except BaseException:
-                batch.fail("the service ended before it was written")
-                raise
-            finally:
-                batch.done.set()
+        try:
+            await self._keep_file()
+            while True:
+                if await self._is_asked():
+                    await self._write_batch()
+                else:
+                    await self._keep_file()
+        finally:
+            self._unknown = "the service is ending"
+            self._batch.end("the service ended before it was written")
+
+    async def _write_batch(self) -> None:
+        batch, self._batch = self._batch, _Batch()
+        try:
+            await self._write(self._next_edition(batch))
+        except RouterUnavailable as error:
+            self._is_owed = not batch.parts  # nobody will ask for it again
+            batch.end(str(error))
+        except BaseException:
+            batch.end("the service ended before it was written")
+            raise
+        batch.end()
 
     async def _is_asked(self) -> bool:
         """Wait until something is to be written, or until it is time to look at the file."""

@@ -149,8 +149,6 @@ class TraefikClient:
         Raises:
             NoAnswer: it did not answer, or not as Traefik does.
         """
-        if endpoint.is_marker:
-            raise NoAnswer("it has no API")
         status, text = await self._get(endpoint, "/api/rawdata")
         return _mapping(text, status)
 

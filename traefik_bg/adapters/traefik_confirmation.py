@@ -49,6 +49,10 @@ class Confirmation(Protocol):
         """Observe for ever."""
         ...
 
+    async def look(self) -> None:
+        """Observe once."""
+        ...
+
     def detail(self) -> str:
         """Say why not everything is confirmed, in one sentence for people."""
         ...
@@ -105,6 +109,12 @@ class AskedConfirmation:
                 await self._look_up()
                 await self._look(client)
                 await self._pause()
+
+    async def look(self) -> None:
+        """Observe once."""
+        async with new_session() as session:
+            await self._look_up()
+            await self._look(TraefikClient(session))
 
     def detail(self) -> str:
         """Say why not everything is confirmed, in one sentence for people."""
@@ -240,6 +250,11 @@ class SettledConfirmation:
             pending = [t for n, t in self._reached.items() if n not in due]
             next_due = min(pending, default=now + LOOK_AT_REST) + self._settle - now
             await _noted(self._publication, max(0.0, next_due))
+
+    async def look(self) -> None:
+        """Observe once: what is in the file has been there for a while."""
+        if self._publication.edition is not None:
+            self._observed({"settle": self._publication.edition.number})
 
     def _number(self) -> int | None:
         if self._is_fetched:

@@ -108,6 +108,7 @@ class World:
                     self.replicas[name] = replace(
                         self.replicas[name],
                         state=ContainerState.EXITED,
+                        is_blameless=True,
                         address="",
                         health=Health.UNKNOWN,
                     )
@@ -121,6 +122,7 @@ class World:
         self.replicas[name] = replace(
             replica,
             state=ContainerState.RUNNING,
+            is_blameless=False,
             address=name,
             health=Health.STARTING,
             unrouted_for=0.0,

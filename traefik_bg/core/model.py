@@ -202,6 +202,8 @@ class Replica:
     """Seconds since we first saw this container running."""
     restarts: int = 0
     exit_code: int | None = None
+    is_blameless: bool = False
+    """Its end says nothing against its revision: we stopped it, or never saw it run."""
     log: tuple[str, ...] = ()
     """Its last lines, when it failed."""
     unrouted_for: float | None = None

@@ -88,18 +88,31 @@ def render(
     http: Document = {"routers": {}, "services": {}, "middlewares": {}, "serversTransports": {}}
     http["serversTransports"][OURS] = _TRANSPORT
     if features.retry:
-        http["middlewares"][RETRY] = {"retry": {"attempts": 2}}
+        http["middlewares"][RETRY] = {"retry": _retry(apps.values())}
     if features.guard:
         http["middlewares"][CATCH] = _catching()
     for app, routing in sorted(apps.items()):
         _add(http["routers"], _routers(app, routing, features))
         _add(http["services"], _services(app, routing, features))
-        _add(http["middlewares"], _names(app, routing))
+        _add(http["middlewares"], _names(app, routing, features))
     marker = f"{digest(http)}-{serial}"
     _add(http["routers"], {OURS: _marker_router()})
     _add(http["middlewares"], {OURS: _headers({MARKER_HEADER: marker})})
     # Traefik refuses a document with an empty section.
     return {"http": {kind: section for kind, section in http.items() if section}}
+
+
+def _retry(routings: Iterable[Routing]) -> Document:
+    """Return how to try again while no byte was sent to a replica, which is safe for every method.
+
+    Names are resolved by dockerd, so while it restarts (2 to 3 s, measured) no new connection can
+    be made although the replicas live on: a request waits for it instead of failing. Addresses need
+    nobody: another replica is tried at once.
+    """
+    servers = (server for routing in routings for server in routing.servers)
+    if any(server.address == server.replica for server in servers):
+        return {"attempts": 30, "initialInterval": "100ms"}
+    return {"attempts": 2}
 
 
 def encode(document: Document) -> bytes:
@@ -226,12 +239,13 @@ def _url(server: Server) -> str:
     return f"http://{host}:{server.port}"
 
 
-def _names(app: AppName, routing: Routing) -> Document:
+def _names(app: AppName, routing: Routing, features: Features) -> Document:
     """Return the names of replicas that are addressed otherwise, in a middleware nobody uses."""
-    fallback = (routing.fallback,) if routing.fallback is not None else ()
+    fallback = _fallback(routing, features)
+    shares = routing.shares if fallback is None else (fallback, *routing.shares)
     names = {
         str(share.revision): " ".join(server.replica for server in share.servers)
-        for share in (*fallback, *routing.shares)
+        for share in shares
         if any(server.replica != server.address for server in share.servers)
     }
     return {replicas_name(app): _headers(names)} if names else {}

@@ -56,6 +56,8 @@ def _died(s: Situation, target: AppSpec) -> Rejection | None:
 
 
 def _has_died(replica: Replica) -> bool:
+    if replica.is_blameless:
+        return False
     return replica.restarts > 0 or replica.state in {
         ContainerState.EXITED,
         ContainerState.RESTARTING,

@@ -81,11 +81,13 @@ class Executor:
                     # It was here a moment ago, or it would have been pulled: look again.
                     raise Conflict(str(error)) from error
             case StartReplica(name=name):
+                self._operations.meant[name] = True
                 await self._engine.start(name)
             case StopReplica(name=name):
                 now = await self._look()
                 if (broken := broken_by_stopping(now, name)) is not None:
                     raise _verdict(broken, broken_by_stopping(planned_on, name))
+                self._operations.meant[name] = False
                 await self._engine.stop(name)
             case RemoveReplica(name=name):
                 await self._engine.remove(name)

@@ -89,15 +89,22 @@ class Observer:
             routed = published is not None and published.has(container.name)
             return Checkup(
                 policy=spec.health if spec else HealthPolicy(),
-                port=spec.port if spec else _published_port(routing, container.name),
+                port=spec.port if spec else _guessed_port(routing, container.name, desired),
                 is_urgent=container.revision != good or record.deployment is not None,
                 is_serving=routed,
+                is_meant=self._operations.meant.get(container.name),
             )
 
-        self._forget_absent(containers)
+        self._forget_absent(containers, busy)
         vitals = self._vitals.read(containers, checkup)
         replicas = [
-            await self._replica(container, vitals[container.name], routing, checkup(container).port)
+            await self._replica(
+                container,
+                vitals[container.name],
+                routing,
+                checkup(container).port,
+                is_busy=container.name in busy,
+            )
             for container in containers
         ]
         seen = Observation(
@@ -123,7 +130,7 @@ class Observer:
         return refusals
 
     async def _replica(
-        self, container: Container, vital: Vital, routing: RoutingState, port: int
+        self, container: Container, vital: Vital, routing: RoutingState, port: int, *, is_busy: bool
     ) -> Replica:
         unrouted_for = routing.unrouted_for(container.name)
         is_published = routing.published is not None and routing.published.has(container.name)
@@ -138,11 +145,13 @@ class Observer:
             number=container.number,
             state=container.state,
             address=self._address(container),
-            health=vital.health,
+            # It may be on its way down: whatever it says, nobody can know how it is in a moment.
+            health=Health.UNKNOWN if is_busy else vital.health,
             health_reason=vital.reason,
             age=vital.age,
             restarts=vital.restarts,
             exit_code=container.exit_code,
+            is_blameless=vital.is_blameless,
             log=await self._last_lines(container, vital) if failed else (),
             unrouted_for=unrouted_for,
             idle_for=self._idle_for(container.name, connections),
@@ -185,9 +194,10 @@ class Observer:
             seen[spec.image] = await self._images.has(spec.image)
         return seen
 
-    def _forget_absent(self, containers: Sequence[Container]) -> None:
+    def _forget_absent(self, containers: Sequence[Container], busy: frozenset[str]) -> None:
         """Drop what was noted of containers that are gone."""
         names = {container.name for container in containers}
+        self._operations.forget_meant(names | busy)
         ids = {container.id for container in containers}
         self._idle_since = {n: t for n, t in self._idle_since.items() if n in names}
         self._logs = {key: lines for key, lines in self._logs.items() if key[0] in ids}
@@ -198,7 +208,8 @@ def _known_specs(desired: AppSpec | None, record: Record) -> dict[RevisionId, Ap
     return {spec.revision: spec for spec in known if spec is not None}
 
 
-def _published_port(routing: RoutingState, name: ReplicaName) -> int:
-    """Return the port of a replica whose spec nobody remembers, from its published address."""
+def _guessed_port(routing: RoutingState, name: ReplicaName, desired: AppSpec | None) -> int:
+    """Return the port of a replica whose spec nobody remembers: as published, or as desired now."""
     servers = routing.published.servers if routing.published else ()
-    return next((server.port for server in servers if server.replica == name), 0)
+    guess = desired.port if desired else 0
+    return next((server.port for server in servers if server.replica == name), guess)

@@ -8,7 +8,7 @@ subject alone. One chain of actions a subject at a time; different subjects run 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -43,6 +43,8 @@ class Operations:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._troubles: dict[str, _Trouble] = {}
         self._refusals: dict[str, str] = {}
+        self.meant: dict[str, bool] = {}
+        """Whether we last told a replica to run, or to end; absent: neither, in this life of ours."""
         self.broken_law: LawBroken | None = None
 
     @property
@@ -118,6 +120,11 @@ class Operations:
         for known in (self._refusals, self._troubles):
             for key in [key for key in known if about(key)]:
                 del known[key]
+
+    def forget_meant(self, but: Collection[str]) -> None:
+        """Forget what was meant with replicas that are gone."""
+        for name in self.meant.keys() - but:
+            del self.meant[name]
 
     async def close(self) -> None:
         """Give up waiting for what is under way; Docker finishes or not, the next look will see."""

@@ -2,14 +2,15 @@
 
 Separate from the observer because probing goes on between looks; a look only reads what is known.
 A change of health says "look again". What was learnt of one life of a container is not carried to
-the next: a restarted container is unproven.
+the next: a restarted container is unproven, and one that we stopped, or that had ended before we
+first looked, starts afresh.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from traefik_bg.core.health import Pulse
 from traefik_bg.core.model import AppName, ContainerState, Health, HealthPolicy, ReplicaName
@@ -28,6 +29,8 @@ class Checkup:
     """Probe at the starting interval: a deployment depends on it."""
     is_serving: bool
     """It was routed when this look was made."""
+    is_meant: bool | None
+    """Whether we last told it to run, or to end; None: neither."""
 
 
 @dataclass(slots=True)
@@ -51,6 +54,15 @@ class Vital:
     reason: str
     age: float
     restarts: int
+    is_blameless: bool = False
+    """It has ended, and that is no evidence against it."""
+
+
+_BLANK = Vital(health=Health.UNKNOWN, reason="", age=0.0, restarts=0)
+
+
+def _was_stopped(container: Container, checkup: Checkup) -> bool:
+    return container.state is ContainerState.EXITED and checkup.is_meant is False
 
 
 class Vitals:
@@ -78,11 +90,16 @@ class Vitals:
     def _examine(self, container: Container, checkup: Checkup, now: float) -> Vital:
         patient = self._patients.get(container.name)
         is_running = container.state is ContainerState.RUNNING
-        if patient is None or patient.container.id != container.id:
-            if patient is not None:
-                self._let_go(patient)
+        if patient is not None and (
+            patient.container.id != container.id or _was_stopped(container, checkup)
+        ):
+            self._let_go(self._patients.pop(container.name))
+            patient = None
+        if patient is None:
             if container.state is ContainerState.CREATED:
-                return Vital(health=Health.UNKNOWN, reason="", age=0.0, restarts=0)
+                return _BLANK
+            if container.state is ContainerState.EXITED and checkup.is_meant is not True:
+                return replace(_BLANK, is_blameless=True)
             pulse = Pulse(is_presumed=is_running and checkup.is_serving)
             patient = _Patient(container, checkup, pulse, now)
             self._patients[container.name] = patient

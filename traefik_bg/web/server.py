@@ -1,9 +1,9 @@
 """The service's web server: what it serves, where it listens, and who may give it commands.
 
-Made by `app`, which hands over the service and what else is to be served: `mounts`. Reading is open to whoever
-reaches the address, since nothing secret is told. Commands need the bearer token when one is set;
-without one they are taken from this machine alone: the service listens on loopback unless told
-otherwise, and where it was told otherwise they are refused.
+Made by `app`, which hands over the service and what else is to be served: `mounts`. Reading is open
+to whoever reaches the address, since nothing secret is told. Commands need the bearer token when
+one is set; without one they are taken from this machine alone: the service listens on loopback
+unless told otherwise, and where it was told otherwise they are refused.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def application(
     """
     gate = _token_gate(token) if token is not None else _local_gate(is_loopback=is_loopback)
     app = web.Application(middlewares=[answering, gate], client_max_size=LARGEST_BODY)
-    for mount in (_Vitality(service), Api(service), *mounts):
-        mount.add_to(app)
+    parts: list[Mount] = [_Vitality(service), Api(service), *mounts]
+    for part in parts:
+        part.add_to(app)
     return app
 
 

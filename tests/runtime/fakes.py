@@ -1,0 +1,736 @@
+"""Docker, Traefik, a database and a desired file in memory, on the event loop's virtual time.
+
+Stateful fakes, not mocks: they behave as the real ones do, containers come up, die and come back,
+Traefiks load what is published when they get to it. They tell the ledger what really happens, and
+the tape what they were asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from tests.runtime.ledger import Ledger
+from tests.runtime.tape import Result, Tape
+from traefik_bg.core.actions import Ending
+from traefik_bg.core.errors import (
+    Conflict,
+    EngineUnavailable,
+    ImageDenied,
+    ImageNotFound,
+    RouterUnavailable,
+    SpecRefused,
+    StoreUnavailable,
+)
+from traefik_bg.core.model import (
+    AppName,
+    AppSpec,
+    ContainerState,
+    HealthPolicy,
+    Record,
+    ReplicaName,
+    RevisionId,
+    Routing,
+)
+from traefik_bg.core.ports import Container, DesiredState, ProbeResult, RoutingState, Wake
+
+COMES_BACK_AFTER = 0.1  # seconds until Docker restarts what crashed; doubles each time
+
+
+def now() -> float:
+    """Return the loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+# --- Docker ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How containers of an image behave."""
+
+    ready_after: float = 0.5
+    """Seconds from its start until its port is bound."""
+    status: int = 200
+    """What it answers to the probe, until it fades."""
+    crashes_after: float | None = None
+    fades_after: float | None = None
+    """Seconds from its start until it answers nothing good any more."""
+    comes_back: bool = True
+    """Docker's restart policy: unless-stopped."""
+    last_words: tuple[str, ...] = ("it broke",)
+    create_takes: float = 0.02
+    start_takes: float = 0.1
+    stop_takes: float = 0.2
+    """Seconds from the signal to the exit."""
+    pull_takes: float = 1.0
+    refusal: str = ""
+    """Why Docker refuses to create it."""
+    start_refusal: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Box:
+    """One container, as it really is."""
+
+    id: str
+    name: ReplicaName
+    app: AppName
+    revision: RevisionId
+    number: int
+    port: int
+    behaves: Behaviour
+    state: ContainerState = ContainerState.CREATED
+    life: int = 0
+    started_at: float = 0.0
+    ip: str = ""
+    exit_code: int | None = None
+    restarts: int = 0
+    sick: str = ""
+    """What is wrong with it although it runs."""
+    is_silent: bool = False
+    """It accepts, but answers nothing."""
+    is_stopping: bool = False
+    died_by_itself: bool = False
+    connections: int | None = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether its process is there."""
+        return self.state is ContainerState.RUNNING
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether its port is bound."""
+        return (
+            self.is_running
+            and not self.is_stopping
+            and now() >= self.started_at + self.behaves.ready_after - 1e-9
+        )
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether it answers as it should."""
+        return self.is_ready and self.status == 200 and not self.sick and not self.is_silent
+
+    @property
+    def status(self) -> int:
+        """What it answers to the probe."""
+        fades = self.behaves.fades_after
+        return 500 if fades is not None and now() > self.started_at + fades else self.behaves.status
+
+
+class FakeEngine:
+    """Docker with its images and its registry; implements `ports.Engine` and `ports.Images`."""
+
+    def __init__(self, tape: Tape, ledger: Ledger) -> None:
+        self._tape = tape
+        self._ledger = ledger
+        self.boxes: dict[ReplicaName, Box] = {}
+        self.strangers: set[str] = set()
+        """Names of containers that are not ours."""
+        self.images: dict[str, Behaviour] = {}
+        """What is on this machine."""
+        self.registry: dict[str, Behaviour] = {}
+        self.denied: set[str] = set()
+        self.wake: Wake = lambda _app: None
+        self.tells = True
+        """Whether its events arrive."""
+        self.lies_about_images = False
+        """Says that every image is here."""
+        self._ids = count(1)
+        self._free_ips = [f"10.0.0.{n}" for n in range(2, 250)]
+
+    # --- what tests do ----------------------------------------------------------------------------
+
+    def of(self, revision: RevisionId) -> list[Box]:
+        """Return the containers of a revision, by name."""
+        return [self.boxes[n] for n in sorted(self.boxes) if self.boxes[n].revision == revision]
+
+    def crash(self, name: ReplicaName, code: int = 1, *, comes_back: bool | None = None) -> None:
+        """Let a container's process end by itself; Docker starts it again if it is told to."""
+        box = self.boxes[name]
+        if not box.is_running:
+            return
+        box.died_by_itself = True
+        self._exit(box, code)
+        if box.behaves.comes_back if comes_back is None else comes_back:
+            box.state = ContainerState.RESTARTING
+            pause = COMES_BACK_AFTER * 2 ** min(box.restarts, 8)
+            asyncio.get_running_loop().call_later(pause, self._come_back, box)
+
+    def remove_by_hand(self, name: ReplicaName) -> None:
+        """Let somebody `docker rm -f` a container."""
+        box = self.boxes.pop(name)
+        box.died_by_itself = True
+        self._exit(box, 137)
+
+    def sicken(self, name: ReplicaName, what: str = "HTTP 500") -> None:
+        """Let a container run on and answer nothing good."""
+        self.boxes[name].sick = what
+
+    def heal(self, name: ReplicaName) -> None:
+        """Let it be well again."""
+        self.boxes[name].sick = ""
+
+    def reboot(self) -> None:
+        """Let the machine go down and come up: everything has exited."""
+        for name in sorted(self.boxes):
+            self.crash(name, 255, comes_back=False)
+
+    # --- the port: looking ------------------------------------------------------------------------
+
+    async def containers(self, app: AppName) -> Sequence[Container]:
+        """Return all containers of an app."""
+        return await self._ask(
+            "containers",
+            lambda: [self._described(box) for box in self.boxes.values() if box.app == app],
+        )
+
+    async def apps(self) -> frozenset[AppName]:
+        """Return the names of all apps that have a container."""
+        return await self._ask("apps", lambda: frozenset(b.app for b in self.boxes.values()))
+
+    async def tail(self, name: ReplicaName, lines: int) -> tuple[str, ...]:
+        """Return the last lines a container wrote."""
+
+        def last() -> tuple[str, ...]:
+            box = self.boxes.get(name)
+            return box.behaves.last_words[-lines:] if box is not None else ()
+
+        return await self._ask("tail", last)
+
+    async def has(self, image: str) -> bool:
+        """Tell whether the image is on this machine."""
+        return await self._ask("has", lambda: self.lies_about_images or image in self.images)
+
+    @staticmethod
+    def _described(box: Box) -> Container:
+        return Container(
+            name=box.name,
+            app=box.app,
+            revision=box.revision,
+            number=box.number,
+            id=box.id,
+            state=box.state,
+            life=str(box.life),
+            ip=box.ip,
+            pid=100 if box.is_running else 0,
+            exit_code=box.exit_code,
+            restarts=box.restarts,
+        )
+
+    async def _ask(self, verb: str, answer: Callable[[], Result]) -> Result:
+        return await self._tape.ask("docker", verb, answer, EngineUnavailable, takes=0.002)
+
+    # --- the port: acting -------------------------------------------------------------------------
+
+    async def create(self, name: ReplicaName, number: int, spec: AppSpec) -> None:
+        """Create a container; one of that name and revision that is already there is fine."""
+
+        async def effect() -> None:
+            behaves = self.images.get(spec.image)
+            if behaves is None:
+                raise ImageNotFound(f"no such image: {spec.image}")
+            if name in self.strangers:
+                raise SpecRefused(f"the name {name} belongs to someone else")
+            if behaves.refusal:
+                raise SpecRefused(behaves.refusal)
+            if name in self.boxes:
+                return
+            self._ledger.creating(name, spec)
+            await asyncio.sleep(behaves.create_takes)
+            self.boxes[name] = Box(
+                id=f"c{next(self._ids)}",
+                name=name,
+                app=spec.name,
+                revision=spec.revision,
+                number=number,
+                port=spec.port,
+                behaves=behaves,
+            )
+            self._tell(spec.name)
+
+        await self._act("create", name, effect)
+
+    async def start(self, name: ReplicaName) -> None:
+        """Start a container; one that runs already is fine."""
+
+        async def effect() -> None:
+            box = self.boxes.get(name)
+            if box is None:
+                raise Conflict(f"{name} is gone")
+            await asyncio.sleep(box.behaves.start_takes)
+            if box.behaves.start_refusal:
+                raise SpecRefused(box.behaves.start_refusal)
+            if not box.is_running and self.boxes.get(name) is box:
+                self._run(box)
+
+        await self._act("start", name, effect)
+
+    async def stop(self, name: ReplicaName) -> None:
+        """Stop a container with its own signal and grace period; gone or stopped is fine."""
+
+        async def effect() -> None:
+            box = self.boxes.get(name)
+            if box is None or not (box.is_running or box.state is ContainerState.RESTARTING):
+                return
+            self._ledger.stopping(box)
+            life, box.is_stopping = box.life, True
+            if box.state is ContainerState.RESTARTING:
+                self._exit(box, box.exit_code or 0)
+                return
+            await asyncio.sleep(box.behaves.stop_takes)
+            if box.is_running and box.life == life:
+                self._exit(box, 143)
+
+        await self._act("stop", name, effect)
+
+    async def remove(self, name: ReplicaName) -> None:
+        """Remove a container that does not run; gone is fine."""
+
+        async def effect() -> None:
+            box = self.boxes.get(name)
+            if box is None:
+                return
+            if box.is_running:
+                raise Conflict(f"{name} cannot be removed now: it is running")
+            self._ledger.removing(box)
+            box.state = ContainerState.REMOVING
+            del self.boxes[name]
+            self._tell(box.app)
+
+        await self._act("remove", name, effect)
+
+    async def pull(self, image: str) -> None:
+        """Bring the image here."""
+
+        async def effect() -> None:
+            behaves = self.registry.get(image)
+            await asyncio.sleep(behaves.pull_takes if behaves else 0.3)
+            if image in self.denied:
+                raise ImageDenied(f"{image}: the registry wants a login")
+            if behaves is None:
+                raise ImageNotFound(f"{image}: there is no such image")
+            self.images[image] = behaves
+
+        await self._act("pull", image, effect)
+
+    async def _act(self, verb: str, about: str, effect: Callable[[], Awaitable[None]]) -> None:
+        await self._tape.act("docker", verb, about, effect, EngineUnavailable)
+
+    # --- lives ------------------------------------------------------------------------------------
+
+    def _run(self, box: Box) -> None:
+        box.state, box.exit_code = ContainerState.RUNNING, None
+        box.life += 1
+        box.started_at = now()
+        box.is_stopping = box.died_by_itself = False
+        box.connections = 0
+        box.ip = heapq.heappop(self._free_ips)  # what became free is given out again at once
+        after = box.behaves.crashes_after
+        if after == 0:
+            self.crash(box.name)
+        elif after is not None:
+            asyncio.get_running_loop().call_later(after, self._crash_of_life, box, box.life)
+        self._tell(box.app)
+
+    def _exit(self, box: Box, code: int) -> None:
+        box.state, box.exit_code = ContainerState.EXITED, code
+        if box.ip:
+            heapq.heappush(self._free_ips, box.ip)
+        box.ip, box.connections = "", 0
+        self._tell(box.app)
+
+    def _crash_of_life(self, box: Box, life: int) -> None:
+        if box.life == life and self.boxes.get(box.name) is box:
+            self.crash(box.name)
+
+    def _come_back(self, box: Box) -> None:
+        if box.state is ContainerState.RESTARTING and self.boxes.get(box.name) is box:
+            box.restarts += 1
+            self._run(box)
+
+    def _tell(self, app: AppName) -> None:
+        if self.tells and "docker" not in self._tape.down:
+            self.wake(app)
+
+
+class FakeProber:
+    """Asks the containers themselves."""
+
+    def __init__(self, engine: FakeEngine, tape: Tape) -> None:
+        self._engine = engine
+        self._tape = tape
+        self.breaks_with: Exception | None = None
+        """A bug of the adapter: it raises although it never should."""
+
+    async def probe(self, container: Container, port: int, policy: HealthPolicy) -> ProbeResult:
+        """Ask once."""
+        return await self._tape.ask(
+            "network", "probe", lambda: self._answer(container, port), RuntimeError, takes=0.003
+        )
+
+    def _answer(self, container: Container, port: int) -> ProbeResult:
+        if self.breaks_with is not None:
+            raise self.breaks_with
+        box = next((b for b in self._engine.boxes.values() if b.ip and b.ip == container.ip), None)
+        if box is None or not box.is_ready or port != box.port:
+            return ProbeResult(ok=False, detail="connection refused", is_bound=False)
+        if box.is_silent:
+            return ProbeResult(ok=False, detail="no answer within 2 s")
+        if box.sick:
+            return ProbeResult(ok=False, detail=box.sick)
+        return ProbeResult(ok=box.status == 200, detail=f"HTTP {box.status}")
+
+
+class FakeCounter:
+    """Counts what tests say is open."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+        self.can_count = True
+
+    async def open_connections(self, container: Container, port: int) -> int | None:
+        """Return the replica's established connections."""
+        box = self._engine.boxes.get(container.name)
+        return box.connections if self.can_count and box is not None else None
+
+
+# --- Traefik --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One version of the published document."""
+
+    number: int
+    parts: Mapping[AppName, Routing]
+
+
+NOTHING = Edition(0, {})
+
+
+@dataclass(slots=True)
+class FakeTraefik:
+    """One Traefik: runs what it has loaded."""
+
+    name: str
+    lag: float = 0.01
+    """Seconds from a publication until it runs."""
+    is_stuck: bool = False
+    """It loads nothing any more."""
+    answers: bool = True
+    """Its API can be asked."""
+    loaded: Edition = NOTHING
+
+
+@dataclass(slots=True)
+class _Timers:
+    """Since when things are known of one app."""
+
+    part: float | None = None
+    weights: float | None = None
+    unrouted: dict[ReplicaName, float] = field(default_factory=dict)
+    routable: frozenset[ReplicaName] = frozenset()
+
+
+class FakeRouter:
+    """The published document and the Traefiks that read it; implements `ports.Router`.
+
+    The file outlives the service; what is known of the Traefiks does not, and is learnt anew.
+    """
+
+    def __init__(self, tape: Tape, ledger: Ledger, traefiks: int = 1) -> None:
+        self._tape = tape
+        self._ledger = ledger
+        self.traefiks = [FakeTraefik(f"traefik-{n}") for n in range(1, traefiks + 1)]
+        self.file = NOTHING
+        self.editions = [NOTHING]
+        """Every edition ever written, the newest last."""
+        self.wake: Wake = lambda _app: None
+        self.guard_available = True
+        self.refuses: dict[str, str] = {}
+        """What Traefik says of routes with these rules."""
+        self.write_takes = 0.002
+        self.is_known = False
+        self._known_from = 0
+        self._timers: dict[AppName, _Timers] = {}
+        self._watched: float | None = None
+
+    # --- what tests do ----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Be started anew with the service: the file is read, nothing else is known."""
+        self.is_known = False
+        self._known_from, self._timers, self._watched = self.file.number, {}, None
+        asyncio.get_running_loop().call_later(0.02, self._learn)
+
+    def stop_answering(self, which: int = 0) -> None:
+        """Let a Traefik's API be out of reach; traffic flows on."""
+        self.traefiks[which].answers = False
+        self._observe()
+
+    def answer_again(self, which: int = 0) -> None:
+        """Let it be in reach again."""
+        self.traefiks[which].answers = True
+        self._observe()
+
+    def stick(self, which: int = 0) -> None:
+        """Let a Traefik load nothing any more."""
+        self.traefiks[which].is_stuck = True
+
+    def unstick(self, which: int = 0) -> None:
+        """Let it load again."""
+        self.traefiks[which].is_stuck = False
+        self._load(self.traefiks[which])
+
+    def restart(self, which: int = 0) -> None:
+        """Let a Traefik be started anew: for a moment it runs nothing."""
+        traefik = self.traefiks[which]
+        traefik.loaded = NOTHING
+        self._observe()
+        asyncio.get_running_loop().call_later(0.5, self._load, traefik)
+
+    def may_run(self) -> list[Edition]:
+        """Return every edition that some Traefik runs or may yet load: the truth."""
+        oldest = min((t.loaded.number for t in self.traefiks), default=self.file.number)
+        running = {t.loaded.number for t in self.traefiks}
+        return [e for e in self.editions if e.number >= oldest or e.number in running]
+
+    def may_route_to(self, name: ReplicaName) -> bool:
+        """Tell whether a request can reach the replica: the truth."""
+        return any(part.has(name) for e in self.may_run() for part in e.parts.values())
+
+    def part(self, app: AppName) -> Routing | None:
+        """Return what is published for an app."""
+        return self.file.parts.get(app)
+
+    def weights(self, app: AppName) -> dict[RevisionId, int]:
+        """Return the published weights of an app."""
+        part = self.part(app)
+        return dict(part.weights) if part is not None else {}
+
+    # --- the port ---------------------------------------------------------------------------------
+
+    async def publish(self, app: AppName, routing: Routing | None) -> None:
+        """Make this the app's part of the published document."""
+        self._require_known()
+
+        async def effect() -> None:
+            await asyncio.sleep(self.write_takes)
+            self._ledger.publishing(app, routing)
+            parts = {k: v for k, v in self.file.parts.items() if k != app}
+            if routing is not None:
+                parts[app] = routing
+            self.file = Edition(self.file.number + 1, parts)
+            self.editions.append(self.file)
+            for traefik in self.traefiks:
+                asyncio.get_running_loop().call_later(traefik.lag, self._load, traefik)
+            self._observe()
+
+        await self._tape.act("router", "publish", f"{app} {_told(routing)}", effect, RouterUnavailable)
+
+    def state(self, app: AppName) -> RoutingState:
+        """Return what is published and confirmed for the app."""
+        self._require_known()
+        timers = self._timers.get(app) or _Timers(part=self._watched, weights=self._watched)
+        part = self.part(app)
+        state = RoutingState(
+            published=part,
+            confirmed_for=_since(timers.part),
+            weights_for=_since(timers.weights),
+            unrouted={name: now() - moment for name, moment in timers.unrouted.items()},
+            routable=timers.routable,
+            watched_for=_since(self._watched),
+        )
+        if state.confirmed_for is None:
+            return replace(state, detail=self._detail())
+        rules = [route.rule for route in part.routes] if part is not None else []
+        return replace(state, refusal=next((self.refuses[r] for r in rules if r in self.refuses), None))
+
+    def apps(self) -> frozenset[AppName]:
+        """Return the apps that have a part in the published document."""
+        self._require_known()
+        return frozenset(self.file.parts)
+
+    def _require_known(self) -> None:
+        if "router" in self._tape.down:
+            raise RouterUnavailable(self._tape.down["router"])
+        if not self.is_known:
+            raise RouterUnavailable("what is published has not been read yet")
+
+    def _detail(self) -> str:
+        for traefik in self.traefiks:
+            if not traefik.answers:
+                return f"Traefik at {traefik.name} does not answer"
+            if traefik.loaded.number != self.file.number:
+                return f"Traefik at {traefik.name} still runs what was published before"
+        return ""
+
+    # --- loading and confirming -------------------------------------------------------------------
+
+    def _load(self, traefik: FakeTraefik) -> None:
+        if traefik.is_stuck or traefik.loaded is self.file:
+            return
+        traefik.loaded = self.file
+        self._ledger.loaded(traefik)
+        self._observe()
+
+    def _learn(self) -> None:
+        self.is_known = True
+        self._observe()
+        self.wake(None)
+
+    @property
+    def _oldest(self) -> int | None:
+        """The oldest edition that may be running, as far as can be asked; None: unknown."""
+        if not all(t.answers and t.loaded.number >= self._known_from for t in self.traefiks):
+            return None
+        return min(t.loaded.number for t in self.traefiks)
+
+    def _observe(self) -> None:
+        if not self.is_known:
+            return
+        oldest = self._oldest
+        before, self._watched = (
+            self._watched,
+            None if oldest is None else now() if self._watched is None else self._watched,
+        )
+        possible = [e for e in self.editions if e.number >= max(oldest or 0, self._known_from)]
+        apps = {app for e in possible for app in e.parts} | self._timers.keys()
+        for app in sorted(apps):
+            if self._refresh(app, [e.parts.get(app) for e in possible]):
+                self.wake(app)
+        if (before is None) != (self._watched is None):
+            self.wake(None)
+
+    def _refresh(self, app: AppName, parts: Sequence[Routing | None]) -> bool:
+        timers = self._timers.setdefault(app, _Timers())
+        before = (timers.part is None, timers.weights is None, timers.routable)
+        routable = frozenset(s.replica for part in parts if part for s in part.servers)
+        if self._watched is None:
+            timers.part = timers.weights = None
+            timers.unrouted.clear()
+        else:
+            timers.part = _kept(timers.part, parts)
+            timers.weights = _kept(timers.weights, [dict(p.weights) if p else None for p in parts])
+            timers.unrouted |= dict.fromkeys(timers.routable - routable, now())
+            timers.unrouted = {n: at for n, at in timers.unrouted.items() if n not in routable}
+        timers.routable = routable
+        return before != (timers.part is None, timers.weights is None, timers.routable)
+
+
+def _kept(moment: float | None, values: Sequence[object]) -> float | None:
+    if any(value != values[-1] for value in values[:-1]):
+        return None
+    return now() if moment is None else moment
+
+
+def _since(moment: float | None) -> float | None:
+    return None if moment is None else now() - moment
+
+
+def _told(routing: Routing | None) -> str:
+    if routing is None:
+        return "nowhere"
+    return " ".join(
+        f"{share.revision}={share.weight}%x{len(share.servers)}" for share in routing.shares
+    )
+
+
+# --- memory and wishes ----------------------------------------------------------------------------
+
+
+class FakeStore:
+    """A database in memory; implements `ports.Store`."""
+
+    def __init__(self, tape: Tape, ledger: Ledger) -> None:
+        self._tape = tape
+        self._ledger = ledger
+        self.records: dict[AppName, Record] = {}
+        self.endings: list[Ending] = []
+        self.notes: list[str] = []
+
+    def lose(self) -> None:
+        """Let somebody delete the database."""
+        self.records.clear()
+        self._ledger.record_lost()
+
+    async def record(self, app: AppName) -> Record:
+        """Return what is remembered of an app."""
+        return await self._tape.ask(
+            "store", "record", lambda: self.records.get(app, Record()), StoreUnavailable
+        )
+
+    async def apps(self) -> frozenset[AppName]:
+        """Return the apps that have a record."""
+        return await self._tape.ask(
+            "store", "remembered", lambda: frozenset(self.records), StoreUnavailable
+        )
+
+    async def save(self, app: AppName, record: Record, endings: Sequence[Ending] = ()) -> None:
+        """Remember the record, and how deployments ended."""
+
+        async def effect() -> None:
+            self._ledger.saving(app, record, endings)
+            self.records[app] = record
+            self.endings.extend(endings)
+
+        await self._act("save", app, effect)
+
+    async def forget(self, app: AppName) -> None:
+        """Forget the record of an app that is gone."""
+
+        async def effect() -> None:
+            self._ledger.forgetting(app)
+            self.records.pop(app, None)
+
+        await self._act("forget", app, effect)
+
+    async def note(self, app: AppName, sentence: str) -> None:
+        """Add a sentence to the app's history."""
+
+        async def effect() -> None:
+            self.notes.append(sentence)
+
+        await self._act("note", app, effect)
+
+    async def _act(self, verb: str, about: str, effect: Callable[[], Awaitable[None]]) -> None:
+        await self._tape.act("store", verb, about, effect, StoreUnavailable)
+
+
+class FakeSource:
+    """A desired file in memory; implements `ports.DesiredSource`."""
+
+    def __init__(self) -> None:
+        self.state = DesiredState()
+        self.wake: Wake = lambda _app: None
+
+    def current(self) -> DesiredState:
+        """Return the desired state in force."""
+        return self.state
+
+    def want(self, *specs: AppSpec) -> None:
+        """Edit the file: add these apps, or change them."""
+        apps = {**self.state.apps, **{spec.name: spec for spec in specs}}
+        self.state = DesiredState(apps=apps)
+        for spec in specs:
+            self.wake(spec.name)
+
+    def drop(self, app: AppName) -> None:
+        """Edit the file: take an app out."""
+        self.state = DesiredState(apps={k: v for k, v in self.state.apps.items() if k != app})
+        self.wake(app)
+
+    def break_file(self, error: str) -> None:
+        """Make a mistake in the file: the last good one stays in force."""
+        self.state = replace(self.state, error=error)
+        self.wake(None)
+
+    def unread(self) -> None:
+        """Let no good file have been read yet."""
+        self.state = DesiredState(error="desired.yaml: not read yet", is_known=False)

@@ -1,0 +1,179 @@
+"""Interrupt everything: whatever happens to whichever action, the end is the same.
+
+Each story is told once to its end, and every action is counted. Then it is told again and again:
+the service is killed during or after the k-th action, with its record kept or lost, or the action
+is not done, or it is done and nobody hears of it. The ledger watches the laws all the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tests.core.build import WEB
+from tests.runtime.fakes import Behaviour
+from tests.runtime.stage import SHORT, Stage, web
+from tests.runtime.tape import Mishap
+from traefik_bg.core.model import AppSpec, RevisionId, Route, Step
+
+V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
+CANARY = web("web:2", rollout=replace(SHORT, steps=(Step(weight=10, pause=2.0), Step(weight=50, pause=2.0))))
+NEVER_HEALTHY, CRASHING = web("web:never-healthy"), web("web:crashing")
+FADING = web("web:fading")
+"""Healthy at first, and sick while it bakes."""
+FAR, MISSING = web("web:far"), web("web:missing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What is there at first, and what happens then."""
+
+    name: str
+    first: AppSpec | None
+    play: Callable[[Stage], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """What is there when all is over."""
+
+    weights: dict[RevisionId, int]
+    replicas: tuple[tuple[str, str], ...]
+    routes: tuple[Route, ...]
+    good: str | None
+    rejected: RevisionId | None
+    is_over: bool
+
+
+def end_of(stage: Stage) -> End:
+    """Return how a story has ended."""
+    part, record = stage.router.part(WEB), stage.record()
+    boxes = sorted(stage.engine.boxes.values(), key=lambda box: box.name)
+    return End(
+        weights=dict(stage.weights()),
+        replicas=tuple((box.revision, box.state.value) for box in boxes),
+        routes=part.routes if part is not None else (),
+        good=record.good.image if record.good else None,
+        rejected=record.rejection.revision if record.rejection else None,
+        is_over=record.deployment is None,
+    )
+
+
+async def deploy(stage: Stage) -> None:
+    stage.want(V2)
+
+
+async def shift_in_steps(stage: Stage) -> None:
+    stage.want(CANARY)
+
+
+async def be_rejected(stage: Stage) -> None:
+    stage.want(NEVER_HEALTHY)
+
+
+async def crash(stage: Stage) -> None:
+    stage.want(CRASHING)
+
+
+async def pull(stage: Stage) -> None:
+    stage.want(FAR)
+
+
+async def miss(stage: Stage) -> None:
+    stage.want(MISSING)
+
+
+async def fade(stage: Stage) -> None:
+    stage.want(FADING)
+
+
+async def scale_down_and_up(stage: Stage) -> None:
+    stage.want(web("web:1", replicas=1))
+    await stage.until(lambda: stage.running(V1) == 1)
+    stage.want(web("web:1", replicas=3))
+
+
+async def remove(stage: Stage) -> None:
+    stage.drop()
+
+
+async def supersede(stage: Stage) -> None:
+    stage.want(V2)
+    await stage.until(lambda: stage.serves(V2))
+    stage.want(V3)
+
+
+async def change_routes(stage: Stage) -> None:
+    stage.want(replace(V1, routes=(Route(rule="Host(`new.example`)"),)))
+
+
+STORIES = [
+    Story(name="first deployment", first=None, play=deploy),
+    Story(name="deployment", first=V1, play=deploy),
+    Story(name="canary", first=V1, play=shift_in_steps),
+    Story(name="never healthy", first=V1, play=be_rejected),
+    Story(name="crashing", first=V1, play=crash),
+    Story(name="pull", first=V1, play=pull),
+    Story(name="missing image", first=V1, play=miss),
+    Story(name="rollback in the bake", first=V1, play=fade),
+    Story(name="scaling", first=V1, play=scale_down_and_up),
+    Story(name="removal", first=V1, play=remove),
+    Story(name="supersession", first=V1, play=supersede),
+    Story(name="routes", first=V1, play=change_routes),
+]
+
+
+async def told(
+    story: Story, *, at: int | None = None, mishap: Mishap = Mishap.FAILS, lose_record: bool = False
+) -> tuple[End, int, str]:
+    """Tell a story with something happening to its n-th action; return its end and its length."""
+    async with Stage() as stage:
+        stage.engine.images["web:never-healthy"] = Behaviour(status=503)
+        stage.engine.images["web:crashing"] = Behaviour(crashes_after=0.0)
+        stage.engine.images["web:fading"] = Behaviour(fades_after=3.0)
+        stage.engine.registry["web:far"] = Behaviour()
+        if story.first is not None:
+            await stage.deployed(story.first)
+        begun = len(stage.tape.actions)
+        stage.keep_alive(lose_record=lose_record)
+        if at is not None:
+            stage.tape.at[stage.tape.begun + at] = mishap
+        await story.play(stage)
+        await stage.settle()
+        what = stage.tape.said()
+        told = f"{what[begun + at] if at is not None and begun + at < len(what) else ''}"
+        return end_of(stage), len(stage.tape.actions) - begun, told
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize(
+    ("mishap", "lose_record"),
+    [
+        pytest.param(Mishap.FAILS, False, id="an action fails"),
+        pytest.param(Mishap.LOSES_REPLY, False, id="a reply is lost"),
+        pytest.param(Mishap.KILLS_DURING, False, id="killed during an action"),
+        pytest.param(Mishap.KILLS_AFTER, False, id="killed after an action"),
+        pytest.param(Mishap.KILLS_AFTER, True, id="killed and the record lost"),
+    ],
+)
+async def test_the_end_is_the_same_whatever_happens_to_any_action(
+    story: Story, mishap: Mishap, lose_record: bool
+) -> None:
+    """A fault at any one action changes neither the end nor a law."""
+    expected, length, _ = await told(story)
+    assert length
+    wrong = []
+    for at in range(length):
+        try:
+            end, _, what = await told(story, at=at, mishap=mishap, lose_record=lose_record)
+        except AssertionError as error:
+            wrong.append(f"{at}: {error}")
+            continue
+        if lose_record:
+            end = replace(end, good=expected.good, rejected=expected.rejected)
+        if end != expected:
+            wrong.append(f"{at} ({what}): {end}")
+    assert not wrong, f"{len(wrong)} of {length}:\n" + "\n".join([*wrong, f"expected {expected}"])

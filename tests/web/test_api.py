@@ -1,0 +1,478 @@
+"""The API as its callers meet it: questions, commands, and who may give them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.cli.fake_service import LAST_WORDS, SECRET, FakeService
+from tests.core.build import WEB, app
+from traefik_bg.core.errors import EngineUnavailable, SettingsError
+from traefik_bg.core.model import AppName, Approval, Rollout, canonical_json
+from traefik_bg.web import api
+from traefik_bg.web.server import application, listening, read_token
+
+TOKEN = "0123456789abcdef"
+CONTAINER = canonical_json({"environment": {"PASSWORD": SECRET}})
+SPEC = app("web:1", container=CONTAINER)
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+Client = TestClient[web.Request, web.Application]
+
+
+@asynccontextmanager
+async def talking(
+    service: FakeService, *, token: str | None = None, is_loopback: bool = True
+) -> AsyncIterator[Client]:
+    """Yield a client of the service."""
+    server = TestServer(application(service, token=token, is_loopback=is_loopback))
+    async with TestClient(server) as client:
+        yield client
+
+
+async def problem(answer: aiohttp.ClientResponse, status: int, kind: str, *words: str) -> str:
+    """Check that an answer is a problem of this kind; return its detail."""
+    content = await answer.json(content_type="application/problem+json")
+    assert set(content) == {"type", "title", "status", "detail"}
+    assert (answer.status, content["status"]) == (status, status), content
+    assert content["type"] == f"urn:traefik-bg:problem:{kind}"
+    for word in words:
+        assert word in content["detail"]
+    return str(content["detail"])
+
+
+# --- questions ------------------------------------------------------------------------------------
+
+
+async def test_all_apps_are_listed_by_name() -> None:
+    """The list has every app with all there is to know, and the trouble of the whole."""
+    api_spec = replace(SPEC, name=AppName("api"))
+    async with talking(FakeService.of(SPEC, api_spec).settle()) as client:
+        content = await (await client.get("/api/apps")).json()
+    assert [seen["name"] for seen in content["apps"]] == ["api", "web"]
+    assert [seen["phase"] for seen in content["apps"]] == ["settled", "settled"]
+    assert (content["trouble"], content["desired_error"]) == (None, None)
+
+
+async def test_one_app_is_told_of() -> None:
+    """An app can be asked for by its name."""
+    async with talking(FakeService.of(SPEC).settle()) as client:
+        answer = await client.get("/api/apps/web")
+        content = await answer.json()
+    assert answer.status == 200
+    assert content["reason"] == f"{SPEC.revision} serves with 2 replicas"
+
+
+async def test_an_unknown_app_is_not_found() -> None:
+    """Who asks for an app that is not there is told which are."""
+    async with talking(FakeService.of(SPEC)) as client:
+        await problem(await client.get("/api/apps/wbe"), 404, "not-found", "no app wbe", "web")
+
+
+async def test_before_the_roll_is_called_no_app_is_denied() -> None:
+    """While the apps are not known, an app that is not there is not a missing one (S5)."""
+    async with talking(FakeService(trouble="starting")) as client:
+        answer = await client.get("/api/apps/web")
+        await problem(answer, 503, "unavailable", "not all known yet: starting")
+        assert answer.headers["Retry-After"] == "1"
+
+
+async def test_the_history_tells_deployments_and_sentences() -> None:
+    """The past of an app comes with outcomes, durations, reasons and what operators said."""
+    service = FakeService.of(SPEC).settle()
+    await service.deploy(WEB, "web:bad")
+    service.settle()
+    async with talking(service) as client:
+        await client.post("/api/apps/web/pause")
+        content = await (await client.get("/api/apps/web/history")).json()
+    rejected, succeeded = content["deployments"]
+    assert (rejected["outcome"], succeeded["outcome"]) == ("rejected", "succeeded")
+    assert rejected["log"] == list(LAST_WORDS)
+    assert (succeeded["duration"], succeeded["started"]) == (75.0, "2026-01-02T03:04:05+00:00")
+    assert content["journal"][0]["sentence"].startswith("pause: web is paused")
+
+
+async def test_the_history_of_an_app_that_is_gone_can_be_read() -> None:
+    """History outlives the app; only of an app that never was there is none."""
+    service = FakeService.of(SPEC).settle()
+    async with talking(service) as client:
+        assert (await client.get("/api/apps/gone/history")).status == 200
+        await problem(await client.get("/api/apps/never/history"), 404, "not-found", "never")
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "x", "-1", "²"])
+async def test_a_limit_out_of_bounds_is_a_bad_request(limit: str) -> None:
+    """The history has a length that can be asked for."""
+    async with talking(FakeService.of(SPEC)) as client:
+        answer = await client.get("/api/apps/web/history", params={"limit": limit})
+        await problem(answer, 400, "bad-request", "from 1 to 200")
+
+
+async def test_no_answer_has_a_secret_in_it() -> None:
+    """Whatever is asked, the values of environment variables are in no answer."""
+    service = FakeService.of(SPEC).settle()
+    await service.deploy(WEB, "web:bad")
+    service.settle()
+    async with talking(service) as client:
+        for path in ("/api/apps", "/api/apps/web", "/api/apps/web/history", "/readyz", "/x"):
+            text = await (await client.get(path)).text()
+            assert SECRET not in text
+            assert CONTAINER not in text
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+async def test_deploy_desires_another_image() -> None:
+    """The image is changed where it is desired, and the answer says so."""
+    service = FakeService.of(SPEC).settle()
+    async with talking(service) as client:
+        answer = await client.post("/api/apps/web/deploy", json={"image": "web:2"})
+        content = await answer.json()
+    assert content == {"app": "web", "image": "web:2", "sentence": "web is to run web:2"}
+    desired = service.worlds[WEB].desired
+    assert desired is not None
+    assert desired.image == "web:2"
+
+
+async def test_each_command_is_obeyed() -> None:
+    """Every verb of the contract does what it says, and answers with a sentence."""
+    manual = replace(SPEC, rollout=Rollout(approval=Approval.MANUAL))
+    service = FakeService.of(manual).settle()
+    async with talking(service) as client:
+
+        async def said(verb: str, **body: str) -> str:
+            answer = await client.post(f"/api/apps/web/{verb}", json=body)
+            content = await answer.json()
+            assert answer.status == 200, content
+            return str(content["sentence"])
+
+        assert "is paused" in await said("pause")
+        assert "goes on" in await said("resume")
+        await said("deploy", image="web:2")
+        service.until("waiting for approval")
+        assert "aborted by the operator" in await said("abort")
+        assert "tried once more" in await said("retry")
+        service.until("waiting for approval")
+        assert "goes on from 0 %" in await said("promote")
+        service.settle()
+        assert f"going back to {manual.revision}" in await said("rollback", to=manual.revision)
+
+
+async def test_a_command_that_makes_no_sense_is_refused() -> None:
+    """A refusal says what would work, and changes nothing."""
+    async with talking(FakeService.of(SPEC).settle()) as client:
+        answer = await client.post("/api/apps/web/promote")
+        await problem(answer, 409, "refused", "nothing to promote")
+
+
+async def test_a_desired_state_that_cannot_be_edited_is_a_refusal() -> None:
+    """Deploy tells why the file was not changed."""
+    async with talking(FakeService.of(app("web:${TAG}"))) as client:
+        answer = await client.post("/api/apps/web/deploy", json={"image": "web:2"})
+        await problem(answer, 409, "refused", "made of a variable")
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "words"),
+    [
+        ("deploy", b"", "image: Field required"),
+        ("deploy", b"{", "Invalid JSON"),
+        ("deploy", b'{"image": 5}', "image"),
+        ("deploy", b'{"image": ""}', "image"),
+        ("deploy", b'{"image": "web:2", "tag": "x"}', "tag"),
+        ("rollback", b'{"To": "x"}', "To"),
+        ("pause", b'{"for": "1h"}', "must be empty"),
+        ("pause", b"[]", "must be empty"),
+    ],
+)
+async def test_a_body_that_cannot_be_used_is_a_bad_request(
+    verb: str, body: bytes, words: str
+) -> None:
+    """What is wrong with a body is told, with an example of a right one."""
+    service = FakeService.of(SPEC).settle()
+    async with talking(service) as client:
+        answer = await client.post(f"/api/apps/web/{verb}", data=body)
+        await problem(answer, 400, "bad-request", words, "it must be")
+    assert not service.worlds[WEB].record.paused
+
+
+async def test_a_body_is_not_repeated() -> None:
+    """What was sent by mistake (a password, say) does not come back."""
+    async with talking(FakeService.of(SPEC)) as client:
+        body = {"image": [SECRET], "x": SECRET}
+        answer = await client.post("/api/apps/web/deploy", json=body)
+        assert SECRET not in await problem(answer, 400, "bad-request")
+
+
+async def test_a_command_to_an_unknown_app_is_not_found() -> None:
+    """Commands need an app."""
+    async with talking(FakeService.of(SPEC)) as client:
+        await problem(await client.post("/api/apps/wbe/pause"), 404, "not-found", "there is: web")
+
+
+async def test_an_unknown_command_is_not_found() -> None:
+    """Only the verbs of the contract exist."""
+    async with talking(FakeService.of(SPEC)) as client:
+        await problem(await client.post("/api/apps/web/explode"), 404, "not-found")
+
+
+async def test_a_command_is_not_taken_as_a_question() -> None:
+    """A link cannot deploy anything."""
+    async with talking(FakeService.of(SPEC)) as client:
+        answer = await client.get("/api/apps/web/deploy")
+        await problem(answer, 405, "method-not-allowed", "takes POST")
+        assert answer.headers["Allow"] == "POST"
+
+
+async def test_a_command_nobody_can_judge_is_not_kept_for_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the app cannot be looked at, the command is given up and the answer says why."""
+    monkeypatch.setattr(api, "COMMAND_TIMEOUT", 0.02)
+    service = FakeService.of(SPEC).settle()
+    service.is_deaf, service.app_trouble = True, "Docker does not answer"
+    async with talking(service) as client:
+        answer = await client.post("/api/apps/web/pause")
+        await problem(answer, 503, "unavailable", "Docker does not answer", "was not obeyed")
+
+
+async def test_a_command_to_an_app_that_vanishes_is_answered() -> None:
+    """The caller is not left waiting by an app that is removed meanwhile."""
+    service = FakeService.of(SPEC).settle()
+    service.vanishes = True
+    async with talking(service) as client:
+        answer = await client.post("/api/apps/web/pause")
+        await problem(answer, 503, "unavailable", "went away")
+
+
+async def test_what_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage of Docker is a 503 in its own words."""
+
+    async def deaf(*_: object) -> str:
+        raise EngineUnavailable("Docker did not answer within 5 s")
+
+    monkeypatch.setattr(FakeService, "command", deaf)
+    async with talking(FakeService.of(SPEC)) as client:
+        answer = await client.post("/api/apps/web/pause")
+        await problem(answer, 503, "unavailable", "did not answer within 5 s")
+
+
+async def test_a_bug_is_said_to_be_one_and_keeps_its_details(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bug answers 500 without the message, which could have anything in it."""
+
+    async def broken(*_: object) -> str:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(FakeService, "command", broken)
+    async with talking(FakeService.of(SPEC)) as client:
+        detail = await problem(await client.post("/api/apps/web/pause"), 500, "bug", "ValueError")
+        assert SECRET not in detail
+
+
+# --- who may give commands ------------------------------------------------------------------------
+
+
+async def command(
+    headers: Mapping[str, str], *, token: str | None = TOKEN, is_loopback: bool = True
+) -> tuple[aiohttp.ClientResponse, bool]:
+    """Send a command; return the answer, and whether it was obeyed."""
+    service = FakeService.of(SPEC).settle()
+    async with talking(service, token=token, is_loopback=is_loopback) as client:
+        answer = await client.post("/api/apps/web/pause", headers=headers)
+        await answer.read()
+        return answer, service.worlds[WEB].record.paused
+
+
+async def test_the_token_opens() -> None:
+    """With the token a command is obeyed, wherever the service listens."""
+    answer, is_obeyed = await command(BEARER, is_loopback=False)
+    assert (answer.status, is_obeyed) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": TOKEN},
+        {"Authorization": "Bearer"},
+        {"Authorization": f"Bearer {TOKEN[:-1]}"},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": "Bearer ünïcödé"},
+        {"Authorization": f"Basic {TOKEN}"},
+    ],
+    ids=["none", "bare", "empty", "short", "long", "not ASCII", "another scheme"],
+)
+async def test_without_the_right_token_no_command_is_obeyed(headers: dict[str, str]) -> None:
+    """Who has no token, or another, is told what is wanted, and nothing happens."""
+    answer, is_obeyed = await command(headers)
+    await problem(answer, 401, "token-wanted", "token")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert not is_obeyed
+
+
+async def test_questions_need_no_token() -> None:
+    """Reading is open to whoever reaches the address."""
+    async with talking(FakeService.of(SPEC).settle(), token=TOKEN, is_loopback=False) as client:
+        for path in ("/api/apps", "/api/apps/web", "/api/apps/web/history", "/healthz", "/readyz"):
+            assert (await client.get(path)).status == 200
+
+
+async def test_without_a_token_this_machine_may_command() -> None:
+    """On loopback, a program of this machine needs no token."""
+    answer, is_obeyed = await command({}, token=None)
+    assert (answer.status, is_obeyed) == (200, True)
+
+
+async def test_beyond_this_machine_commands_need_a_token_to_be_set() -> None:
+    """Where the service listens beyond loopback without a token, it says how to set one."""
+    answer, is_obeyed = await command({}, token=None, is_loopback=False)
+    await problem(answer, 403, "forbidden", "--token-file", "TRAEFIK_BG_TOKEN_FILE")
+    assert not is_obeyed
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example:8090"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "[", "Origin": "http://["},
+    ],
+    ids=["another page", "a sandboxed page", "another name", "a name like an address", "nonsense"],
+)
+async def test_a_page_in_a_browser_cannot_command(headers: dict[str, str]) -> None:
+    """Without a token, what a browser sends for a stranger's page is refused."""
+    answer, is_obeyed = await command(headers, token=None)
+    assert answer.status in {400, 403}
+    assert not is_obeyed
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+async def test_alive_and_ready_are_two_things() -> None:
+    """The service is alive as soon as it answers, and ready once it knows its apps."""
+    service = FakeService(trouble="Docker does not answer")
+    async with talking(service) as client:
+        assert (await client.get("/healthz")).status == 200
+        await problem(await client.get("/readyz"), 503, "unavailable", "Docker does not answer")
+        service.trouble = None
+        assert (await client.get("/readyz")).status == 200
+
+
+async def test_what_is_not_there_is_a_problem_too() -> None:
+    """Even an unknown path is answered in the one form, and names a known one."""
+    async with talking(FakeService()) as client:
+        await problem(await client.get("/nothing"), 404, "not-found", "/nothing", "/api/apps")
+
+
+async def test_a_body_that_is_too_large_is_not_read() -> None:
+    """A command is a line; nobody fills our memory."""
+    async with talking(FakeService.of(SPEC)) as client:
+        answer = await client.post("/api/apps/web/deploy", data=b"x" * 100_000)
+        assert answer.status == 413
+
+
+async def test_more_can_be_served() -> None:
+    """What else is to be served is mounted beside the API, below the same rules."""
+
+    class Hello:
+        def add_to(self, app: web.Application) -> None:
+            app.router.add_get("/hello", self.get)
+            app.router.add_post("/hello", self.get)
+
+        async def get(self, _: web.Request) -> web.Response:
+            return web.Response(text="hello")
+
+    mounted = application(FakeService(), token=TOKEN, is_loopback=True, mounts=[Hello()])
+    async with TestClient(TestServer(mounted)) as client:
+        assert await (await client.get("/hello")).text() == "hello"
+        await problem(await client.post("/hello"), 401, "token-wanted")
+
+
+async def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
+    """The service does not start where it cannot listen, and says what would work."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        application_ = application(FakeService(), token=None, is_loopback=True)
+        with pytest.raises(SettingsError, match=rf"cannot listen at 127.0.0.1:{port}.*--listen"):
+            async with listening(application_, "127.0.0.1", port):
+                pass
+
+
+async def test_the_server_ends_with_its_context(unused_tcp_port: int) -> None:
+    """While in the context it answers, afterwards the port is free."""
+    served = application(FakeService(), token=None, is_loopback=True)
+    async with listening(served, "127.0.0.1", unused_tcp_port), aiohttp.ClientSession() as session:
+        answer = await session.get(f"http://127.0.0.1:{unused_tcp_port}/healthz")
+        assert json.loads(await answer.text()) == {"status": "alive"}
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+
+
+# --- the token ------------------------------------------------------------------------------------
+
+
+def test_the_token_is_what_the_file_says(tmp_path: Path) -> None:
+    """Blanks and line ends around it do not belong to it; no file means no token."""
+    file = tmp_path / "token"
+    file.write_text(f"  {TOKEN}\n")
+    assert read_token(file) == TOKEN
+    assert read_token(None) is None
+
+
+def _missing(_: Path) -> None:
+    """Leave the file out."""
+
+
+def _empty(file: Path) -> None:
+    file.write_text(" \n")
+
+
+def _folder(file: Path) -> None:
+    file.mkdir()
+
+
+def _binary(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe\x00")
+
+
+def _two_words(file: Path) -> None:
+    file.write_text("two words")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_missing, "no such file"),
+        (_empty, "is empty"),
+        (_folder, "is a directory"),
+        (_binary, "is not text"),
+        (_two_words, "more than one word"),
+    ],
+)
+def test_a_token_file_without_a_token_is_a_wrong_setting(
+    tmp_path: Path, make: Callable[[Path], None], words: str
+) -> None:
+    """The service does not start with a token file it cannot use, and says how to make one."""
+    file = tmp_path / "token"
+    make(file)
+    with pytest.raises(SettingsError, match=words) as error:
+        read_token(file)
+    assert f"openssl rand -hex 32 >{file}" in str(error.value)

@@ -1,0 +1,198 @@
+"""The verbs that talk to the running service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from traefik_bg.cli import follow, screen, tables
+from traefik_bg.cli.client import Client
+from traefik_bg.cli.follow import Ended, Scene, Wait
+from traefik_bg.cli.frame import CLIENT, AppArgument, Exit, JsonOption, with_settings
+from traefik_bg.core.commands import Verb
+from traefik_bg.settings import Settings
+
+if TYPE_CHECKING:
+    from traefik_bg.web.view import AppView
+
+_MEANINGS = {
+    Verb.PROMOTE: "Go on without waiting: give approval, skip a step's pause, or end the bake.",
+    Verb.PAUSE: "Hold an app still: nothing but repairs until resume.",
+    Verb.RESUME: "Let a paused app go on.",
+    Verb.ABORT: "Turn the deployment under way down, and go back to the good revision.",
+    Verb.RETRY: "Try what was rejected once more.",
+}
+
+
+# --- questions ------------------------------------------------------------------------------------
+
+
+@with_settings(*CLIENT)
+def status(
+    settings: Settings,
+    app: Annotated[
+        str | None, typer.Argument(metavar="APP", help="Only this app, in detail.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on showing what changes, until Ctrl-C.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what runs, what is going on and why.
+
+    Exits with 1 if an app is rejected or in trouble.
+    """
+    client = Client.of(settings)
+    if watch:
+        follow.watch(lambda: _scene(client, app), as_json=as_json)
+        return
+    is_well = _show_app(client, app, as_json) if app else _show_apps(client, as_json)
+    raise typer.Exit(Exit.FINE if is_well else Exit.NOT_WELL)
+
+
+def _show_apps(client: Client, as_json: bool) -> bool:
+    answer = client.apps()
+    views = answer["apps"]
+    is_well = answer["trouble"] is None and all(view["is_well"] for view in views)
+    is_well = is_well and answer["desired_error"] is None
+    if as_json:
+        screen.show_json(answer)
+        return is_well
+    if views:
+        screen.show(tables.apps_table(views, screen.out().width))
+    elif answer["trouble"] is None:
+        screen.say("there are no apps: the desired state names none")
+    for note in tables.service_notes(answer):
+        screen.complain(note)
+    return is_well
+
+
+def _show_app(client: Client, app: str, as_json: bool) -> bool:
+    view = client.app(app)
+    if as_json:
+        screen.show_json(view)
+    else:
+        for part in tables.app_report(view):
+            screen.show(part)
+    return view["is_well"]
+
+
+def _scene(client: Client, app: str | None) -> Scene:
+    if app:
+        view = client.app(app)
+        return Scene([view], Group(*tables.app_report(view)))
+    answer = client.apps()
+    notes = [screen.clean(note) for note in tables.service_notes(answer)]
+    table = tables.apps_table(answer["apps"], screen.out().width)
+    return Scene(answer["apps"], Group(table, *(Text(note, "red") for note in notes)))
+
+
+@with_settings(*CLIENT)
+def history(
+    settings: Settings,
+    app: AppArgument,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, the newest first.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an app's deployments: how they ended, how long they took, and why."""
+    answer = Client.of(settings).history(app, limit)
+    if as_json:
+        screen.show_json(answer)
+    elif answer["deployments"]:
+        screen.show(tables.history_table(answer["deployments"]))
+    else:
+        screen.say(f"{app} has not been deployed yet")
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def command(verb: Verb) -> Callable[..., None]:
+    """Return the function of a command that needs no more than the app's name."""
+
+    def give(settings: Settings, app: AppArgument, as_json: JsonOption = False) -> None:
+        _give(settings, app, verb, {}, as_json)
+
+    give.__name__ = verb.value
+    give.__doc__ = _MEANINGS[verb]
+    return with_settings(*CLIENT)(give)
+
+
+@with_settings(*CLIENT)
+def rollback(
+    settings: Settings,
+    app: AppArgument,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Where to; by default the one before the good one."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go back to an earlier good revision; what is desired stays aside until it is edited."""
+    _give(settings, app, Verb.ROLLBACK, {"to": to} if to else {}, as_json)
+
+
+def _give(settings: Settings, app: str, verb: Verb, body: dict[str, str], as_json: bool) -> None:
+    answer = Client.of(settings).command(app, verb, body)
+    if as_json:
+        screen.show_json(answer)
+    else:
+        screen.say(screen.clean(answer["sentence"]))
+
+
+@with_settings(*CLIENT)
+def deploy(
+    settings: Settings,
+    app: AppArgument,
+    image: Annotated[str, typer.Option(metavar="IMAGE", help="The image to run from now on.")],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow until it is good (exit 0) or rejected (exit 1).")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write another image into the desired state, which deploys it."""
+    client = Client.of(settings)
+    answer = client.command(app, "deploy", {"image": image})
+    console = screen.err() if as_json else screen.out()
+    if not as_json or wait:
+        screen.say(screen.clean(answer["sentence"]), to=console)
+    if not wait:
+        if as_json:
+            screen.show_json(answer)
+        return
+    waiting = Wait(client=client, app=app, image=image, to=console)
+    try:
+        ended = waiting.until_ended()
+    except KeyboardInterrupt:
+        screen.say(
+            f"not watching any more; the deployment goes on. See: traefik-bg status {app}; "
+            f"or end it: traefik-bg abort {app}",
+            to=screen.err(),
+        )
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    _tell_end(waiting, ended)
+    if as_json:
+        screen.show_json(_outcome(app, image, ended, waiting.view))
+    raise typer.Exit(Exit.FINE if ended.is_well else Exit.NOT_WELL)
+
+
+def _tell_end(waiting: Wait, ended: Ended) -> None:
+    waiting.say(screen.clean(ended.sentence))
+    for line in tables.log_lines(ended.log):
+        screen.say(line, to=waiting.to)
+    if ended.advice:
+        screen.say(f"What to do: {ended.advice}", to=waiting.to)
+
+
+def _outcome(app: str, image: str, ended: Ended, view: AppView | None) -> dict[str, object]:
+    return {
+        "app": app,
+        "image": image,
+        "is_well": ended.is_well,
+        "sentence": ended.sentence,
+        "status": view,
+    }

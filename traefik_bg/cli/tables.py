@@ -1,0 +1,283 @@
+"""How apps and their past look to people: tables and sentences.
+
+Apart from the verbs so that `status`, `status --watch` and `deploy --wait` show the same. It prints
+nothing and asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group, OverflowMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from traefik_bg.cli.screen import clean
+
+if TYPE_CHECKING:
+    from traefik_bg.cli.client import AppsAnswer, DeploymentAnswer
+    from traefik_bg.web.view import AppView, ReplicaView, WeightView
+
+BAR = 10  # characters
+WIDE_ENOUGH = 120  # columns; with fewer the sentences would be a word a line
+NONE = "-"  # stands where there is nothing to say
+LAST_LINES = 12  # of a log: enough for the end of a traceback
+
+_STYLES = {
+    "settled": "green",
+    "rejected": "red",
+    "blind": "red",
+    "paused": "yellow",
+    "waiting for approval": "yellow",
+}
+_OUTCOMES = {"succeeded": "green", "rejected": "red", "aborted": "yellow", "superseded": "yellow"}
+_HEALTH = {"healthy": "green", "unhealthy": "red", "starting": "cyan"}
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table in the style of all."""
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for number, column in enumerate(columns):
+        is_last = number == len(columns) - 1
+        overflow: OverflowMethod = "fold" if is_last else "ellipsis"
+        made.add_column(column.upper(), no_wrap=not is_last, overflow=overflow)
+    return made
+
+
+# --- all apps -------------------------------------------------------------------------------------
+
+
+def apps_table(views: Sequence[AppView], width: int) -> RenderableType:
+    """Return the table of all apps; where it is narrow, the sentences are below it."""
+    columns = ("app", "phase", "version", "traffic", "replicas")
+    is_wide = width >= WIDE_ENOUGH
+    made = table(*columns, "what and why") if is_wide else table(*columns)
+    for view in views:
+        row = [
+            Text(view["name"], style="bold"),
+            phase(view),
+            Text(version(view)),
+            bar(view["weights"]),
+            Text(f"{view['healthy']}/{view['wanted']}" if view["desired"] else NONE),
+        ]
+        made.add_row(*row, Text(sentence(view))) if is_wide else made.add_row(*row)
+    if is_wide:
+        return made
+    below = [Text(view["name"], "bold").append(f": {sentence(view)}", "not bold") for view in views]
+    return Group(made, Text(), *below)
+
+
+def phase(view: AppView) -> Text:
+    """Return the phase in its colour."""
+    style = _STYLES.get(view["phase"], "cyan") if view["is_well"] else "red"
+    return Text(view["phase"], style=style)
+
+
+def sentence(view: AppView) -> str:
+    """Return what is happening and why; trouble first, for then the reason is old."""
+    return clean(view["trouble"] or view["reason"])
+
+
+def version(view: AppView) -> str:
+    """Return the image that serves, and the one on its way."""
+    deployment, good = view["deployment"], view["good"]
+    if deployment is None:
+        return view["image"] or NONE
+    if good is None or good["image"] == deployment["image"]:
+        return deployment["image"]
+    return f"{good['image']} → {_tag(deployment['image'], good['image'])}"
+
+
+def _tag(image: str, other: str) -> str:
+    """Return the tag where that is all that differs from the other image."""
+    name, colon, tag = image.rpartition(":")
+    return f":{tag}" if colon and other.startswith(f"{name}:") and "/" not in tag else image
+
+
+def bar(weights: Sequence[WeightView]) -> Text:
+    """Return the traffic as a bar: what came last is drawn lighter."""
+    if not weights:
+        return Text("none", style="dim")
+    ordered = sorted(weights, key=lambda weight: weight["role"] == "green")
+    drawn = Text()
+    left = BAR
+    for number, weight in enumerate(ordered):
+        is_last = number == len(ordered) - 1
+        length = left if is_last else min(left, round(weight["weight"] * BAR / 100))
+        left -= length
+        is_green = weight["role"] == "green"
+        drawn.append(("▒" if is_green else "█") * length, style="green" if is_green else "blue")
+    numbers = "/".join(str(weight["weight"]) for weight in ordered)
+    return drawn.append(f" {numbers} %")
+
+
+def service_notes(answer: AppsAnswer) -> Iterator[str]:
+    """Return what is wrong with the service as a whole."""
+    if answer["trouble"] is not None:
+        yield f"the service does not see everything: {answer['trouble']}"
+    if answer["desired_error"] is not None:
+        yield f"the desired state is not in force: {answer['desired_error']}"
+
+
+# --- one app --------------------------------------------------------------------------------------
+
+
+def app_report(view: AppView) -> Iterator[Text | Table]:
+    """Return everything about one app, part by part."""
+    for_how_long = "" if view["since"] is None else f" for {duration(view['since'])}"
+    head = Text(view["name"], style="bold").append(": ", style="not bold")
+    yield head.append(phase(view)).append(for_how_long, style="not bold")
+    yield Text(f"  {sentence(view)}")
+    if view["trouble"] and view["trouble"] != view["reason"]:
+        yield Text(f"  before that: {clean(view['reason'])}", style="dim")
+    if view["desired_error"]:
+        yield Text(f"  the desired state is not in force: {clean(view['desired_error'])}", "red")
+    yield Text()
+    yield from _facts(view)
+    if view["replicas"]:
+        yield Text()
+        yield _replica_table(view["replicas"])
+    yield from _failures(view)
+    if view["advice"]:
+        yield Text()
+        yield Text("What to do: ", style="bold").append(view["advice"], style="not bold")
+
+
+def _facts(view: AppView) -> Iterator[Table]:
+    facts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    facts.add_column(no_wrap=True, style="dim")
+    facts.add_column(overflow="fold")
+    for name, text in _fact_rows(view):
+        facts.add_row(name, text)
+    yield facts
+
+
+def _fact_rows(view: AppView) -> Iterator[tuple[str, Text]]:
+    if (desired := view["desired"]) is None:
+        yield "desired", Text("not any more")
+    else:
+        count = _replicas(desired["replicas"])
+        yield "desired", Text(f"{desired['image']} ({desired['revision']}), {count}")
+    if (deployment := view["deployment"]) is not None:
+        blue = f", from {deployment['blue']}" if deployment["blue"] else ""
+        text = f"number {deployment['number']}: to {deployment['revision']}{blue}"
+        yield "deployment", Text(text)
+    yield "traffic", _traffic(view)
+    if view["routing"]["rules"]:
+        yield "routes", Text(", ".join(view["routing"]["rules"]))
+    if (good := view["good"]) is not None:
+        yield "good", Text(f"{good['image']} ({good['revision']})")
+    if view["previous"]:
+        back = ", ".join(f"{was['image']} ({was['revision']})" for was in view["previous"])
+        yield "before it", Text(back)
+
+
+def _traffic(view: AppView) -> Text:
+    text = bar(view["weights"])
+    for weight in view["weights"]:
+        text.append(f"  {weight['revision']} ({weight['role']}, {_replicas(weight['replicas'])})")
+    routing = view["routing"]
+    if routing["refusal"]:
+        return text.append(f"; Traefik refuses it: {clean(routing['refusal'])}", style="red")
+    if not routing["is_published"]:
+        return text
+    if routing["confirmed_for"] is not None:
+        return text.append(f"; confirmed by Traefik {duration(routing['confirmed_for'])} ago")
+    why = f": {clean(routing['detail'])}" if routing["detail"] else ""
+    return text.append(f"; not confirmed by Traefik yet{why}", style="yellow")
+
+
+def _replica_table(replicas: Iterable[ReplicaView]) -> Table:
+    made = table("replica", "role", "state", "health", "traffic", "open", "restarts", "detail")
+    for replica in replicas:
+        exit_code = replica["exit_code"]
+        is_running = replica["state"] == "running"
+        details = [clean(replica["health_reason"])]
+        if not is_running and exit_code is not None:
+            details.insert(0, f"exit code {exit_code}")
+        connections = replica["open_connections"]
+        made.add_row(
+            replica["name"],
+            replica["role"],
+            replica["state"],
+            Text(replica["health"], style=_HEALTH.get(replica["health"], "")),
+            "yes" if replica["is_routed"] else "no",
+            NONE if connections is None else str(connections),
+            str(replica["restarts"]),
+            Text(", ".join(detail for detail in details if detail)),
+        )
+    return made
+
+
+def _failures(view: AppView) -> Iterator[Text]:
+    """Return the rejection, and the last words of what failed."""
+    rejection = view["rejection"]
+    if rejection is not None:
+        image = f" ({rejection['image']})" if rejection["image"] else ""
+        yield Text()
+        head = Text(f"Rejected: {rejection['revision']}{image}", style="red")
+        yield head.append(f": {clean(rejection['reason'])}", style="default")
+        yield from log_lines(rejection["log"])
+    told = rejection["log"] if rejection is not None else []
+    for replica in view["replicas"]:
+        if replica["log"] and replica["log"] != told:
+            yield Text()
+            yield Text(f"Last lines of {replica['name']}:")
+            yield from log_lines(replica["log"])
+
+
+def log_lines(lines: Sequence[str]) -> Iterator[Text]:
+    """Return the end of a log."""
+    for line in lines[-LAST_LINES:]:
+        yield Text("  │ ", style="dim").append(clean(line))
+
+
+# --- the past -------------------------------------------------------------------------------------
+
+
+def history_table(deployments: Iterable[DeploymentAnswer]) -> Table:
+    """Return the table of an app's deployments."""
+    made = table("#", "outcome", "version", "revision", "started", "took", "why")
+    for past in deployments:
+        outcome = past["outcome"] or ("under way" if past["ended"] is None else "unknown")
+        took = past["duration"]
+        made.add_row(
+            str(past["number"]),
+            Text(outcome, style=_OUTCOMES.get(outcome, "cyan")),
+            past["image"] or NONE,
+            past["revision"],
+            moment(past["started"] or past["ended"]),
+            NONE if took is None else duration(took),
+            Text(clean(past["reason"])),
+        )
+    return made
+
+
+def moment(text: str | None) -> str:
+    """Return a time as the reader's clock has it."""
+    if text is None:
+        return NONE
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in at most two units."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _replicas(count: int) -> str:
+    return "1 replica" if count == 1 else f"{count} replicas"
