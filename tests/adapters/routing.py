@@ -12,6 +12,7 @@ from aiohttp import web
 
 from tests.adapters.traefik_process import until
 from traefik_bg.adapters.traefik import TraefikRouter
+from traefik_bg.core import traffic
 from traefik_bg.core.errors import RouterUnavailable
 from traefik_bg.core.model import (
     AppName,
@@ -26,6 +27,7 @@ from traefik_bg.web.provider import Provider
 
 WEB, API = AppName("web"), AppName("api")
 BLUE, GREEN = RevisionId("0b1ee000"), RevisionId("93ee7000")
+SETTLE = 0.05
 
 
 def replica(revision: RevisionId, app: AppName = WEB) -> ReplicaName:
@@ -68,6 +70,22 @@ def new_router(folder: Path, dynamic_dir: Path | None, **options: Any) -> Traefi
     state_dir.mkdir(parents=True, exist_ok=True)
     options.setdefault("wake", Woken())
     return TraefikRouter(state_dir=state_dir, dynamic_dir=dynamic_dir, **options)
+
+
+def settling(folder: Path, **options: Any) -> TraefikRouter:
+    """Return a router that asks nobody and trusts after a moment."""
+    dynamic = folder / "dynamic"
+    dynamic.mkdir(parents=True, exist_ok=True)
+    return new_router(folder, dynamic, settle=SETTLE, **options)
+
+
+def remembering(folder: Path, url: str) -> TraefikRouter:
+    """Return a router that published an app in an earlier life."""
+    state_dir = folder / "state"
+    state_dir.mkdir()
+    body = traffic.encode(traffic.render({WEB: to(BLUE)}))
+    (state_dir / "traefik-bg.yml").write_bytes(body)
+    return new_router(folder, None, api_urls=[url])
 
 
 @asynccontextmanager

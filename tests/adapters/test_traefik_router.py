@@ -30,7 +30,7 @@ from tests.adapters.traefik_process import TraefikProcess, free_port, serve, unt
 from tests.core.test_traffic import CASES
 from traefik_bg.core import traffic
 from traefik_bg.core.features import Features
-from traefik_bg.core.model import Route, Routing
+from traefik_bg.core.model import Json, Route, Routing
 
 
 def watching(folder: Path, *options: str) -> tuple[TraefikProcess, Path]:
@@ -215,57 +215,51 @@ async def test_what_was_published_is_known_after_a_restart(tmp_path: Path) -> No
         assert (dynamic / "traefik-bg.yml").read_bytes() == written
 
 
+THEIRS = {
+    "http": {
+        "services": {
+            "theirs": {"weighted": {"services": [{"name": "their-leaf", "weight": 1}]}},
+            "their-leaf": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}},
+        }
+    }
+}
+
+
 async def test_lost_files_are_read_back_from_traefik(tmp_path: Path) -> None:
     """With every file of ours gone, what Traefik runs is known, and no publish drops the rest."""
     port = free_port()
     dynamic = watched_folder(tmp_path)
-    (dynamic / "theirs.yml").write_text(
-        json.dumps(
-            {
-                "http": {
-                    "services": {
-                        "theirs": {"weighted": {"services": [{"name": "their-leaf", "weight": 1}]}},
-                        "their-leaf": {
-                            "loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}
-                        },
-                    }
-                }
-            }
-        )
-    )
+    (dynamic / "theirs.yml").write_text(json.dumps(THEIRS))
     traefik = TraefikProcess(
         tmp_path,
         f"--providers.file.directory={dynamic}",
         f"--providers.http.endpoint=http://127.0.0.1:{port}/provider?wait=25s",
         "--entrypoints.web.http.middlewares=theirs@file",  # so that Traefik changes our routers
     )
-
-    async def session(folder: Path, *, is_lost: bool) -> None:
-        router = new_router(folder, None, api_urls=[traefik.api_url])
-        guarded = routing(share(GREEN, 95), share(BLUE, 5), fallback=share(BLUE, 0), sticky=True)
-        async with providing(router, port), running(router):
-            if is_lost:
-                assert router.apps() == {WEB, API}
-                found = router.state(WEB).published
-                assert found is not None
-                assert (found.shares, found.fallback) == (guarded.shares, guarded.fallback)
-                assert found.sticky
-                assert [route.rule for route in found.routes] == ["Header(`X-App`, `web`)"]
-                await router.publish(API, to(GREEN, API))
-                await until(confirmed(router, API), what="confirmed by a document of ours")
-                services = {s["name"] for s in await traefik.ask("/api/http/services")}
-                assert {f"web-{GREEN}@http", f"api-{GREEN}@http"} <= services
-                assert "theirs@http" not in services
-            else:
-                await until(lambda: router.guard_available, what="the features are known")
-                await asyncio.gather(
-                    router.publish(WEB, guarded), router.publish(API, to(BLUE, API))
-                )
-                await until(confirmed(router), what="confirmed")
-
+    guarded = routing(share(GREEN, 95), share(BLUE, 5), fallback=share(BLUE, 0), sticky=True)
+    prioritized = Route(rule="PathPrefix(`/`)", entrypoints=("web",), priority=3, tls=Json("{}"))
+    api = routing(share(BLUE, app=API), routes=(prioritized,), app=API)
+    first = new_router(tmp_path / "one", None, api_urls=[traefik.api_url])
+    second = new_router(tmp_path / "two", None, api_urls=[traefik.api_url])
     async with traefik:
-        await session(tmp_path / "one", is_lost=False)
-        await session(tmp_path / "two", is_lost=True)
+        async with providing(first, port), running(first):
+            await until(lambda: first.guard_available, what="the features are known")
+            await asyncio.gather(first.publish(WEB, guarded), first.publish(API, api))
+            await until(confirmed(first), what="confirmed")
+        async with providing(second, port), running(second):
+            assert second.apps() == {WEB, API}
+            found, other = second.state(WEB).published, second.state(API).published
+            assert found is not None
+            assert other is not None
+            assert (found.shares, found.fallback) == (guarded.shares, guarded.fallback)
+            assert found.sticky
+            assert [route.rule for route in found.routes] == ["Header(`X-App`, `web`)"]
+            assert [route.priority for route in other.routes] == [3]
+            await second.publish(API, to(GREEN, API))
+            await until(confirmed(second, API), what="confirmed by a document of ours")
+            services = {s["name"] for s in await traefik.ask("/api/http/services")}
+            assert {f"web-{GREEN}@http", f"api-{GREEN}@http"} <= services
+            assert "theirs@http" not in services
 
 
 @pytest.mark.parametrize("case", CASES)

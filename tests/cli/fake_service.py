@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
+from tests.core.build import app
 from traefik_bg.core.actions import Ending
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused
@@ -35,6 +36,7 @@ from traefik_bg.web.server import application
 
 SECRET = "hunter2-the-secret"
 LAST_WORDS = ("Traceback (most recent call last):", "KeyError: \x1b[31m'DATABASE_URL'\x1b[0m")
+V1 = app("ghcr.io/acme/web:1")
 EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 BAD = ":bad"
 """Images that end so never get healthy: their containers exit."""
@@ -86,8 +88,8 @@ class FakeService:
 
     def settle(self) -> FakeService:
         """Let as much time pass as is needed for everything to be done."""
-        for _ in range(300):
-            self.step(1.0)
+        for _ in range(40):
+            self.step(5.0)
         return self
 
     def until(self, phase: str) -> FakeService:

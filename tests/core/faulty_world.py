@@ -312,6 +312,7 @@ class FaultyWorld(World):
             return
         waiver = self.record.waiver
         waived = waiver is not None and waiver.revision == spec.revision and waiver.weight >= had
+        assert self.loaded == self.published, "steps: shifted before it was confirmed"
         if had == 0:
             manual = spec.rollout.approval is Approval.MANUAL
             assert waived or not manual, f"approval: {spec.image} gets traffic without it"
@@ -319,7 +320,6 @@ class FaultyWorld(World):
         pause = next((x.pause for x in reversed(spec.rollout.steps) if x.weight <= had), 0.0)
         stood = self.now - self.stood_since
         assert waived or stood >= pause - 0.01, f"steps: {had} % stood for {stood} s only"
-        assert self.loaded == self.published, "steps: shifted before it was confirmed"
 
     def _is_doubtful(self, spec: AppSpec) -> bool:
         good = self.record.good

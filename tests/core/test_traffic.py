@@ -271,6 +271,14 @@ def test_a_fallback_that_has_weight_too_is_written_once() -> None:
     }
 
 
+def test_names_are_waited_for_and_addresses_are_not() -> None:
+    """While dockerd restarts no name is known, so requests wait; an address needs no dockerd."""
+    for addresses, attempts in (((), 30), (("172.18.0.2",), 2)):
+        made = {WEB: Routing(shares=(share(BLUE, 100, *addresses),))}
+        middlewares = traffic.render(made, features=ALL)["http"]["middlewares"]
+        assert middlewares["traefik-bg-retry"]["retry"]["attempts"] == attempts
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 

@@ -61,7 +61,10 @@ class Stage:
         self.ledger.store, self.ledger.source = self.store, self.source
         self.laws_may_break = False
         self.told: list[tuple[AppName, str]] = []
-        """Every change of a status."""
+        """Every sentence, as it was said."""
+        self.changed: Callable[[AppStatus], object] = lambda status: self.told.append(
+            (status.app, status.reason)
+        )
         self._resync = resync
         self._addresses_are_names = addresses_are_names
         self._service: asyncio.Task[None] | None = None
@@ -111,7 +114,7 @@ class Stage:
             triggers=self.triggers,
             resync=self._resync,
             addresses_are_names=self._addresses_are_names,
-            changed=lambda status: self.told.append((status.app, status.reason)),
+            changed=lambda status: self.changed(status),
         )
         self._service = asyncio.create_task(self.supervisor.run(), name="service")
 
@@ -222,7 +225,7 @@ class Stage:
         end = loop.time() + during
         while loop.time() < end:
             assert is_so(), f"not so any more: {self._account()}"
-            await asyncio.sleep(STEP)
+            await asyncio.sleep(max(STEP, during / 400))
 
     async def settle(self, quiet: float = 40.0, within: float = 1000.0) -> None:
         """Let time pass until the service has done nothing for a while."""

@@ -144,7 +144,7 @@ class StateFile:
         with contextlib.suppress(FileNotFoundError):
             self._path.rename(aside)
             journal = self._path.with_name(f"{self._path.name}-journal")
-            if journal.exists():
+            if journal.exists() and journal.stat().st_size:  # it must not be played into the next
                 journal.rename(aside.with_name(f"{aside.name}-journal"))
             log.error(
                 "state.set_aside",

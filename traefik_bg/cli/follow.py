@@ -39,6 +39,12 @@ def _kind(reason: str) -> str:
     return _NUMBER.sub("#", reason)
 
 
+def _require_away(error: Unreachable | Declined) -> None:
+    """Raise an error again unless trying later may help."""
+    if isinstance(error, Declined) and error.status < 500:
+        raise error
+
+
 # --- watching -------------------------------------------------------------------------------------
 
 
@@ -70,7 +76,8 @@ def _watch_live(look: Callable[[], Scene], console: Console) -> None:
             time.sleep(POLL)
             try:
                 shown = look().picture
-            except Unreachable as error:
+            except (Unreachable, Declined) as error:
+                _require_away(error)
                 live.update(Group(shown, Text(screen.clean(str(error)), "red")), refresh=True)
             else:
                 live.update(shown, refresh=True)
@@ -83,7 +90,8 @@ def _watch_lines(look: Callable[[], Scene], *, as_json: bool) -> None:
     while True:
         try:
             views = look().views
-        except Unreachable as error:
+        except (Unreachable, Declined) as error:
+            _require_away(error)
             if not told:
                 raise
             if not is_away:
@@ -156,8 +164,7 @@ class Wait:
         try:
             self.view = self.client.app(self.app)
         except (Unreachable, Declined) as error:
-            if isinstance(error, Declined) and error.status < 500:
-                raise
+            _require_away(error)
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since = now
@@ -193,6 +200,8 @@ class Wait:
         desired = view["desired"]
         if desired is not None and desired["image"] == self.image:
             sentence = f"{view['phase']}: {tables.sentence(view)}"
+            if view["phase"] == "paused" and view["advice"]:
+                sentence += f"; {view['advice']}"
         elif view["desired_error"] is not None:
             sentence = f"the desired state is not in force: {screen.clean(view['desired_error'])}"
         else:

@@ -121,12 +121,14 @@ def plan(
     """
     import asyncio
 
+    from traefik_bg import logs
     from traefik_bg.adapters.desired_reading import read_desired
     from traefik_bg.app import observe_once
     from traefik_bg.cli.plans import plan_view, report
     from traefik_bg.core.forecast import forecast
     from traefik_bg.core.ports import DesiredState
 
+    logs.set_up("auto", "critical")  # what matters comes as an error, in one sentence
     desired = DesiredState(apps=read_desired(settings.desired).apps)
     if only is not None:
         desired = _only(AppName(only), desired, settings.desired)

@@ -15,6 +15,8 @@ def broken_by_publishing(seen: Observation, routing: Routing | None) -> str | No
     """Return which law the publication would break now, and how; None when it breaks none."""
     if routing is None:
         return "S3: the app is desired" if seen.desired is not None else None
+    if not routing.shares and seen.desired is not None and _has_healthy(seen):
+        return "S3: what is healthy and routed would get nothing any more"
     weights = sum(share.weight for share in routing.shares)
     if routing.shares and weights != FULL:
         return f"S1: the weights add up to {weights}"
@@ -35,6 +37,14 @@ def _is_proven(seen: Observation, share: Share) -> bool:
         return True
     before = seen.published
     return before is not None and all(before.has(server.replica) for server in share.servers)
+
+
+def _has_healthy(seen: Observation) -> bool:
+    """Tell whether something healthy is routed now."""
+    before = seen.published
+    return before is not None and any(
+        replica.is_healthy and before.has(replica.name) for replica in seen.replicas
+    )
 
 
 def broken_by_stopping(seen: Observation, name: ReplicaName) -> str | None:

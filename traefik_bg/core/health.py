@@ -34,12 +34,13 @@ class Pulse:
             )
         failures = self.failures + 1
         health = self._while_unproven()
-        if self._has_been_well and failures >= policy.fall:
+        if self.has_been_well and failures >= policy.fall:
             health = Health.UNHEALTHY
         return replace(self, health=health, successes=0, failures=failures, reason=result.detail)
 
     @property
-    def _has_been_well(self) -> bool:
+    def has_been_well(self) -> bool:
+        """Tell whether it was healthy once, or is presumed to have been."""
         return self.is_presumed or self.health in {Health.HEALTHY, Health.UNHEALTHY}
 
     def _while_unproven(self) -> Health:

@@ -199,7 +199,7 @@ class Replica:
     health: Health = Health.UNKNOWN
     health_reason: str = ""
     age: float = 0.0
-    """Seconds since we first saw this container running."""
+    """Seconds since we first saw it running, or since a life in which it was healthy ended."""
     restarts: int = 0
     exit_code: int | None = None
     is_blameless: bool = False

@@ -100,10 +100,9 @@ def provide(s: Situation) -> Decision | None:
     if target is None:
         return None
     missing = target.replicas - len(s.of(target.revision))
-    if missing > 0 and not s.seen.images.get(target.image, True):
-        return _pull(s, target)
+    has_image = s.seen.images.get(target.image, True)
     actions: list[Action] = []
-    for number in _free_numbers(s, target.revision, missing):
+    for number in _free_numbers(s, target.revision, missing if has_image else 0):
         name = ReplicaName(f"{target.name}-{target.revision}-{number}")
         if name not in s.seen.busy and name not in s.seen.cooling:
             actions.append(CreateReplica(name=name, number=number, spec=target))
@@ -114,7 +113,7 @@ def provide(s: Situation) -> Decision | None:
         if stopped and replica.name not in s.seen.busy and replica.name not in s.seen.cooling:
             actions.append(StartReplica(name=replica.name))
     if not actions:
-        return None
+        return _pull(s, target) if missing > 0 and not has_image else None
     names = list(dict.fromkeys(subject(action) for action in actions))
     return Decision(
         reason=f"starting {listed(names)} ({target.image})",

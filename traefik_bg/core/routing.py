@@ -37,13 +37,20 @@ def routing_at(situation: Situation, weight: int) -> Routing:
 
 
 def _survivors(situation: Situation) -> tuple[Share, ...]:
-    """Return the published shares less what is dead: sick is better than nothing."""
+    """Return the published shares less what is dead: sick is better than nothing.
+
+    What a share that is all dead had goes to the last one that is not.
+    """
     running = {replica.name for replica in situation.replicas if situation.may_limp(replica)}
     kept = (
         replace(share, servers=tuple(s for s in share.servers if s.replica in running))
         for share in situation.routed.shares
     )
-    return tuple(share for share in kept if share.servers)
+    limping = [share for share in kept if share.servers]
+    if limping:
+        rest = FULL - sum(share.weight for share in limping[:-1])
+        limping[-1] = replace(limping[-1], weight=rest)
+    return tuple(limping)
 
 
 def _dressed(situation: Situation, shares: tuple[Share, ...]) -> Routing:

@@ -90,7 +90,8 @@ def _late(s: Situation, target: AppSpec) -> Rejection | None:
     late = [
         replica
         for replica in s.green
-        if (_has_died(replica) or replica.health in {Health.STARTING, Health.UNHEALTHY})
+        if not replica.is_healthy
+        and (_has_died(replica) or replica.health in {Health.STARTING, Health.UNHEALTHY})
         and replica.age >= target.health.deadline
     ]
     if not late:

@@ -93,6 +93,7 @@ class Observer:
                 is_urgent=container.revision != good or record.deployment is not None,
                 is_serving=routed,
                 is_meant=self._operations.meant.get(container.name),
+                is_busy=container.name in busy,
             )
 
         self._forget_absent(containers, busy)

@@ -90,12 +90,16 @@ class Operations:
             self._cool(about)
             log.warning("operation.refused", app=self._app, about=about, reason=str(error))
         except Conflict as error:
+            self._cool(about)  # looked at again at once, but not tried a thousand times a second
             log.info("operation.outdated", app=self._app, about=about, reason=str(error))
         except LawBroken as error:
             self.broken_law = error
         except TraefikBgError as error:
             self._cool(about)
             log.warning("operation.failed", app=self._app, about=about, reason=str(error))
+        except Exception:
+            self._cool(about)
+            log.exception("operation.crashed", app=self._app, about=about)
         finally:
             self._tasks.pop(about, None)
             self._wake(self._app)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
-from traefik_bg.core.actions import Plan
+from traefik_bg.core.actions import Ending, Plan
 from traefik_bg.core.commands import Obeyed, Verb, obey
 from traefik_bg.core.errors import CommandRefused, Conflict, LawBroken, TraefikBgError, Unavailable
 from traefik_bg.core.model import (
@@ -65,6 +65,15 @@ class _Order:
     to: RevisionId | None
     answer: asyncio.Future[str]
 
+    def say(self, sentence: str | TraefikBgError) -> None:
+        """Answer, unless nobody waits for it any more."""
+        if self.answer.done():
+            return
+        if isinstance(sentence, str):
+            self.answer.set_result(sentence)
+        else:
+            self.answer.set_exception(sentence)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -101,6 +110,7 @@ class Reconciler:
         self._resync = resync
         self._changed = changed
         self._record: Record | None = None
+        self._wish: AppSpec | None = None
         self._orders: list[_Order] = []
         self._backoff = FIRST_BACKOFF
         self._executor = Executor(
@@ -124,8 +134,7 @@ class Reconciler:
         finally:
             await self._operations.close()
             await self._vitals.close()
-            for order in self._orders:
-                order.answer.cancel()
+            self._turn_away(f"{self._app} is not looked after any more")
 
     async def command(self, verb: Verb, to: RevisionId | None = None) -> str:
         """Have the loop obey a command; returns the sentence to answer.
@@ -145,6 +154,7 @@ class Reconciler:
             delay = await self._tick()
         except Unavailable as error:
             self._say_trouble(str(error), Phase.BLIND)
+            self._turn_away(str(error))
             delay, self._backoff = self._backoff, min(self._backoff * 2, LONGEST_BACKOFF)
         except Conflict as error:
             log.info("look.outdated", app=self._app, reason=str(error))
@@ -159,7 +169,9 @@ class Reconciler:
         except Exception as error:
             # One app's trouble must not become everybody's: say it loudly and look again.
             log.exception("look.failed", app=self._app)
-            self._say_trouble(f"internal error, please report this: {error!r}", Phase.BLIND)
+            trouble = f"internal error, please report this: {error!r}"
+            self._say_trouble(trouble, Phase.BLIND)
+            self._turn_away(trouble)
             delay = LONGEST_BACKOFF
         else:
             self._backoff = FIRST_BACKOFF
@@ -168,6 +180,9 @@ class Reconciler:
     async def _tick(self) -> float | None:
         """Look, decide, remember, act; return the seconds until the next look."""
         desired = self._desired()
+        if desired != self._wish:
+            self._operations.forget(lambda _about: True)  # a new wish: what was refused may work now
+            self._wish = desired
         if self._record is None:
             self._record = await self._parts.store.record(self._app)
         sight = await self._observer.look(desired, self._record)
@@ -205,20 +220,31 @@ class Reconciler:
         return (await self._observer.look(desired, self._record or Record())).seen
 
     async def _obey_orders(self, seen: Observation) -> None:
+        while self._orders:
+            order = self._orders[0]
+            if not order.answer.done():
+                await self._obey(order, seen)
+            self._orders.remove(order)
+
+    async def _obey(self, order: _Order, seen: Observation) -> None:
+        try:
+            obeyed = self._obeyed(order, seen)
+        except CommandRefused as error:
+            order.say(error)
+            return
+        await self._save(obeyed.record, obeyed.endings)
+        order.say(obeyed.sentence)
+        log.info("command.obeyed", app=self._app, verb=order.verb, sentence=obeyed.sentence)
+        try:
+            await self._parts.store.note(self._app, f"{order.verb}: {obeyed.sentence}")
+        except Unavailable as error:
+            log.warning("command.not_noted", app=self._app, reason=str(error))
+
+    def _turn_away(self, reason: str) -> None:
+        """Answer everybody who waits that there will be no answer."""
         orders, self._orders = self._orders, []
         for order in orders:
-            if order.answer.done():
-                continue
-            try:
-                obeyed = self._obeyed(order, seen)
-                await self._parts.store.save(self._app, obeyed.record, obeyed.endings)
-            except (CommandRefused, Unavailable) as error:
-                order.answer.set_exception(error)
-                continue
-            self._record = obeyed.record
-            log.info("command.obeyed", app=self._app, verb=order.verb, sentence=obeyed.sentence)
-            await self._parts.store.note(self._app, f"{order.verb}: {obeyed.sentence}")
-            order.answer.set_result(obeyed.sentence)
+            order.say(Unavailable(reason))
 
     def _obeyed(self, order: _Order, seen: Observation) -> Obeyed:
         situation = Situation(seen=seen, record=self._record or Record())
@@ -230,8 +256,7 @@ class Reconciler:
     async def _remember(self, made: Plan) -> None:
         """Save the record before anything is done, and forget the refusals that were judged."""
         if made.record != self._record or made.endings:
-            await self._parts.store.save(self._app, made.record, made.endings)
-            self._record = made.record
+            await self._save(made.record, made.endings)
         self.status.record = made.record
         for ending in made.endings:
             level = log.info if ending.outcome is Outcome.SUCCEEDED else log.warning
@@ -244,6 +269,14 @@ class Reconciler:
             if ending.outcome is not Outcome.SUCCEEDED:
                 self._operations.forget(_is_about(self._app, ending.revision))
 
+    async def _save(self, record: Record, endings: Sequence[Ending]) -> None:
+        try:
+            await self._parts.store.save(self._app, record, endings)
+        except Unavailable:
+            self._record = None  # it may have been saved: what is remembered has to be read again
+            raise
+        self._record = record
+
     def _tell(self, made: Plan) -> None:
         """Log a decision when it is a new one, and a wait when its kind is new."""
         before = self.status.reason
@@ -254,7 +287,7 @@ class Reconciler:
             actions = [str(action) for action in made.actions]
             log.info("app.decided", app=self._app, phase=made.phase, reason=made.reason, do=actions)
         if made.reason != before:
-            self._changed(self.status)
+            self._announce()
 
     def _is_over(self, made: Plan, seen: Observation) -> bool:
         return (
@@ -266,16 +299,23 @@ class Reconciler:
         )
 
     def _say_trouble(self, trouble: str, phase: Phase) -> None:
+        self.status.phase = phase
         if self.status.trouble != trouble:
             log.warning("app.in_trouble", app=self._app, reason=trouble)
-            self.status.trouble, self.status.phase = trouble, phase
-            self._changed(self.status)
+            self.status.trouble = trouble
+            self._announce()
 
     def _clear_trouble(self) -> None:
         if self.status.trouble is not None:
             log.info("app.out_of_trouble", app=self._app, was=self.status.trouble)
             self.status.trouble = None
+            self._announce()
+
+    def _announce(self) -> None:
+        try:
             self._changed(self.status)
+        except Exception:
+            log.exception("status.not_announced", app=self._app)  # nobody's app should suffer
 
 
 def _kind(reason: str) -> str:

@@ -61,9 +61,11 @@ class Supervisor:
 
         Raises:
             CommandRefused: there is no such app, or it makes no sense now.
-            Unavailable: it could not be judged or remembered.
+            Unavailable: it could not be judged or remembered, or not all apps are known.
         """
         reconciler = self._reconcilers.get(app)
+        if reconciler is None and self.trouble is not None:
+            raise Unavailable(f"not all apps are known: {self.trouble}")
         if reconciler is None:
             known = ", ".join(sorted(self._reconcilers)) or "none"
             raise CommandRefused(f"there is no app {app}; there is: {known}")

@@ -12,11 +12,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+import structlog
+
 from traefik_bg.core.health import Pulse
 from traefik_bg.core.model import AppName, ContainerState, Health, HealthPolicy, ReplicaName
 from traefik_bg.core.ports import Container, Prober, Wake
 
 ASK_AGAIN_UNBOUND = 0.05  # seconds; a refused connection costs the app nothing, so ask often
+
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,8 @@ class Checkup:
     """It was routed when this look was made."""
     is_meant: bool | None
     """Whether we last told it to run, or to end; None: neither."""
+    is_busy: bool
+    """Something is under way for it."""
 
 
 @dataclass(slots=True)
@@ -63,6 +70,11 @@ _BLANK = Vital(health=Health.UNKNOWN, reason="", age=0.0, restarts=0)
 
 def _was_stopped(container: Container, checkup: Checkup) -> bool:
     return container.state is ContainerState.EXITED and checkup.is_meant is False
+
+
+def _is_to_blame(checkup: Checkup) -> bool:
+    """Tell whether a container that has ended without having been seen to run has failed."""
+    return checkup.is_meant is True and not checkup.is_busy
 
 
 class Vitals:
@@ -98,12 +110,17 @@ class Vitals:
         if patient is None:
             if container.state is ContainerState.CREATED:
                 return _BLANK
-            if container.state is ContainerState.EXITED and checkup.is_meant is not True:
+            if container.state is ContainerState.EXITED and not _is_to_blame(checkup):
                 return replace(_BLANK, is_blameless=True)
             pulse = Pulse(is_presumed=is_running and checkup.is_serving)
             patient = _Patient(container, checkup, pulse, now)
             self._patients[container.name] = patient
-        elif patient.container.life != container.life and is_running:
+        if patient.pulse.has_been_well and (
+            not is_running or patient.container.life != container.life
+        ):
+            patient.first_seen = now  # how long it may take to be healthy counts from here
+            patient.pulse = Pulse(reason=patient.pulse.reason)
+        if patient.container.life != container.life and is_running:
             patient.restarts += 1
             patient.pulse = Pulse(health=Health.STARTING, reason="it was restarted")
         if patient.container != container or patient.checkup != checkup:
@@ -130,7 +147,14 @@ class Vitals:
             patient.hurry.clear()
             container, checkup = patient.container, patient.checkup
             policy = checkup.policy
-            result = await self._prober.probe(container, checkup.port, policy)
+            try:
+                result = await self._prober.probe(container, checkup.port, policy)
+            except Exception as error:
+                # Our own mistake says nothing about the replica: what is known of it stays.
+                log.exception("probe.failed", app=self._app, replica=container.name)
+                patient.pulse = replace(patient.pulse, reason=f"cannot be probed: {error!r}")
+                await asyncio.sleep(policy.serving_interval)
+                continue
             if patient.container.life != container.life:
                 continue
             before, patient.pulse = patient.pulse, patient.pulse.after(result, policy)

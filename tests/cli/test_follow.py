@@ -1,0 +1,165 @@
+"""Watching, and waiting for a deployment to end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+from tests.cli.conftest import Cli, Serve
+from tests.cli.fake_service import V1, FakeService, Served
+from tests.core.build import WEB
+from traefik_bg.core.model import Approval, Rollout
+
+# --- watching -------------------------------------------------------------------------------------
+
+
+def test_watching_in_a_pipe_prints_a_line_for_each_piece_of_news(serve: Serve) -> None:
+    """News come as lines, countdowns are no news, and Ctrl-C ends it well."""
+    at = serve(FakeService.of(V1).settle(), speed=0.2)
+    watching = _start("status", "--watch", "--listen", at.listen)
+    assert watching.stdout is not None
+    assert watching.stdout.readline() == f"web: settled: {V1.revision} serves with 2 replicas\n"
+    at.service.worlds[WEB].desired = replace(V1, image="ghcr.io/acme/web:bad")
+    lines = [watching.stdout.readline()]
+    while "rejected" not in lines[-1]:
+        lines.append(watching.stdout.readline())
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(10) == 0
+    assert len(set(lines)) == len(lines)
+    watching.stdout.close()
+
+
+def test_watching_as_json_prints_a_document_a_line(serve: Serve) -> None:
+    """A program that watches reads one app a line."""
+    at = serve(FakeService.of(V1).settle())
+    watching = _start("status", "--watch", "--json", "--listen", at.listen)
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["name"] == "web"
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(10) == 0
+    watching.stdout.close()
+
+
+def _start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "traefik_bg", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+# --- waiting --------------------------------------------------------------------------------------
+
+
+def test_deploy_and_wait_follows_until_it_is_good(cli: Cli, serve: Serve) -> None:
+    """Each new sentence comes with the time since the start; a good end exits with 0."""
+    at = serve(FakeService.of(V1).settle(), speed=0.3)
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", at=at)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "web is to run ghcr.io/acme/web:2"
+    assert all(line.split()[1] == "s" for line in lines[1:])
+    assert any("baking: " in line and "kept warm" in line for line in lines)
+    assert "is good: ghcr.io/acme/web:2 serves, 2 of 2 replicas healthy" in lines[-1]
+
+
+def test_countdowns_are_told_once(cli: Cli, serve: Serve) -> None:
+    """A sentence that differs from the last in a number alone is not printed again."""
+    at = serve(FakeService.of(V1).settle(), speed=0.3)
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", at=at)
+    assert result.stdout.count("kept warm") == 1
+
+
+def test_deploy_and_wait_exits_with_1_when_it_is_rejected(cli: Cli, serve: Serve) -> None:
+    """A rejection tells the reason, the last words, what serves instead, and what to do."""
+    at = serve(FakeService.of(V1).settle(), speed=0.3)
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:bad", "--wait", at=at)
+    assert result.exit_code == 1
+    for words in ("exited with code 1", "ghcr.io/acme/web:1 serves", "│ KeyError", "What to do:"):
+        assert words in result.stdout, words
+
+
+def test_deploy_and_wait_for_what_serves_already_ends_at_once(cli: Cli, settled: Served) -> None:
+    """Deploying twice is deploying once."""
+    result = cli("deploy", "web", "--image", V1.image, "--wait", at=settled)
+    assert (result.exit_code, "is good" in result.stdout) == (0, True)
+
+
+def test_deploy_and_wait_for_what_is_rejected_already_says_so(cli: Cli, rejected: Served) -> None:
+    """A rejected image is not tried again by saying it again (L3), and the way out is named."""
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:bad", "--wait", at=rejected)
+    assert result.exit_code == 1
+    assert "traefik-bg retry web" in result.stdout
+
+
+def test_deploy_and_wait_ends_when_something_else_is_desired(cli: Cli, serve: Serve) -> None:
+    """Who waits for a deployment that was superseded is told, and gets a 1."""
+    manual = replace(V1, rollout=Rollout(approval=Approval.MANUAL))
+    service = FakeService.of(manual).settle()
+    at = serve(service, speed=0.1)
+    waiting = _start(
+        "deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", "--listen", at.listen
+    )
+    assert waiting.stdout is not None
+    for line in waiting.stdout:
+        if "waits for approval" in line:
+            break
+    service.worlds[WEB].desired = replace(manual, image="ghcr.io/acme/web:3")
+    rest = waiting.stdout.read()
+    assert waiting.wait(10) == 1
+    assert "superseded: web is to run ghcr.io/acme/web:3 now" in rest
+    waiting.stdout.close()
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_deployment(serve: Serve) -> None:
+    """Who stops waiting is told that the deployment goes on, and how to end it."""
+    manual = replace(V1, rollout=Rollout(approval=Approval.MANUAL))
+    at = serve(FakeService.of(manual).settle(), speed=0.1)
+    waiting = _start(
+        "deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", "--listen", at.listen
+    )
+    assert waiting.stdout is not None
+    for line in waiting.stdout:
+        if "waits for approval" in line:
+            break
+    waiting.send_signal(signal.SIGINT)
+    rest = waiting.stdout.read()
+    assert waiting.wait(10) == 130
+    assert "the deployment goes on" in rest
+    assert "traefik-bg abort web" in rest
+    assert "Traceback" not in rest
+    waiting.stdout.close()
+
+
+def test_waiting_outlives_a_restart_of_the_service(serve: Serve) -> None:
+    """A service that is away for a moment is waited for."""
+    manual = replace(V1, rollout=Rollout(approval=Approval.MANUAL))
+    service = FakeService.of(manual).settle()
+    first = Served(service=service, speed=0.1)
+    with first.running():
+        waiting = _start(
+            "deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", "--listen", first.listen
+        )
+        assert waiting.stdout is not None
+        for line in waiting.stdout:
+            if "waits for approval" in line:
+                break
+    assert "cannot reach the service" in waiting.stdout.readline()
+    service.worlds[WEB].desired = replace(V1, image="ghcr.io/acme/web:2")
+    serve(service, speed=0.3, port=first.port)
+    assert "is good" in waiting.stdout.read()
+    assert waiting.wait(10) == 0
+    waiting.stdout.close()
+
+
+def test_deploy_and_wait_as_json_keeps_standard_output_clean(cli: Cli, serve: Serve) -> None:
+    """The sentences go to standard error, the outcome is the one document on standard output."""
+    at = serve(FakeService.of(V1).settle(), speed=0.3)
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", "--json", at=at)
+    outcome = json.loads(result.stdout)
+    assert (result.exit_code, outcome["is_well"], outcome["status"]["name"]) == (0, True, "web")
+    assert "kept warm" in result.stderr
