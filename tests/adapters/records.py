@@ -23,6 +23,7 @@ from traefik_bg.core.model import (
     Step,
     Waiver,
 )
+from traefik_bg.core.ports import Store
 
 WEB = AppName("web")
 API = AppName("api")
@@ -63,6 +64,8 @@ def ending(outcome: Outcome = Outcome.SUCCEEDED, revision: RevisionId = GREEN) -
 async def opened(folder: Path) -> AsyncIterator[StateDb]:
     """Open the memory; it is closed at the end."""
     db = StateDb(folder)
+    port: Store = db
+    assert port is db
     try:
         yield db
     finally:

@@ -9,8 +9,6 @@ import pytest
 
 from tests.adapters.desired import Folder, app_text
 from traefik_bg.adapters.desired_reading import read_desired
-from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, json_schema
-from traefik_bg.adapters.docker_settings import SUPPORTED_KEYS
 from traefik_bg.core.model import (
     AppName,
     Approval,
@@ -21,8 +19,6 @@ from traefik_bg.core.model import (
     Route,
     Step,
 )
-
-CONFIG = Path(__file__).parents[2] / "config"
 
 
 @pytest.fixture
@@ -139,6 +135,10 @@ def test_equal_meaning_gives_an_equal_revision(folder: Folder, one: str, other: 
     ("keys", "expected"),
     [
         (
+            "environment: {A: !!str yes, B: !!int 7, C: !!null ''}",
+            {"A": "yes", "B": "7"},
+        ),
+        (
             "environment: {A: 0755, B: 1.10, C: '', D: 2024-01-01, E: 12:30, F: 'yes', G: y}",
             {
                 "A": "0755",
@@ -164,6 +164,52 @@ def test_environment_values_are_the_text_that_was_written(
     variables = {"FROM_OUTSIDE": "given", "SWITCH": "true"}
 
     assert folder.container(keys, **variables)["environment"] == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "expected"),
+    [
+        ("labels: {traefik.enable: 'false'}", "labels", {"traefik.enable": "false"}),
+        ("restart: on-failure:3", "restart", "on-failure:3"),
+        ("ipc: shareable", "ipc", "shareable"),
+        ("entrypoint: ''", "entrypoint", []),
+        ("devices: [vendor.com/gpu=0]", "devices", ["vendor.com/gpu=0"]),
+        ("volumes: [/data]", "volumes", [{"type": "volume", "target": "/data"}]),
+        (
+            "volumes: ['a:/b:nocopy', '/c:/d:rslave,ro']",
+            "volumes",
+            [
+                {"type": "volume", "source": "a", "target": "/b", "volume": {"nocopy": True}},
+                {
+                    "type": "bind",
+                    "source": "/c",
+                    "target": "/d",
+                    "read_only": True,
+                    "bind": {"propagation": "rslave"},
+                },
+            ],
+        ),
+        (
+            "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: all}]}}}",
+            "deploy",
+            {
+                "resources": {
+                    "reservations": {"devices": [{"capabilities": ["gpu"], "count": "all"}]}
+                }
+            },
+        ),
+        (
+            "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 2}]}}}",
+            "deploy",
+            {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"], "count": 2}]}}},
+        ),
+    ],
+)
+def test_container_settings_are_canonical(
+    folder: Folder, keys: str, key: str, expected: object
+) -> None:
+    """The less usual forms come out as Docker's half understands them."""
+    assert folder.container(keys)[key] == expected
 
 
 def test_env_files_are_merged_as_compose_does(folder: Folder) -> None:
@@ -325,42 +371,3 @@ def test_text_of_other_editors_is_read(folder: Folder) -> None:
     text = b"\xef\xbb\xbf" + app_text("").replace("\n", "\r\n").encode()
 
     assert AppName("web") in folder.read(text).apps
-
-
-# --- the reference --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["desired.yaml", "desired.reference.yaml"])
-def test_the_files_we_ship_are_good(name: str) -> None:
-    """Every desired file in config/ can be used as it is."""
-    assert read_desired(CONFIG / name, environ={}).apps
-
-
-def test_the_reference_shows_every_key() -> None:
-    """The commented reference names every key an app can have."""
-    text = (CONFIG / "desired.reference.yaml").read_text()
-    keys = set(AppSettings.model_fields)
-    for model in ("route", "health", "rollout"):
-        keys |= set(json_schema_of(model))
-
-    assert {key for key in keys if f"{key}:" not in text} == set()
-
-
-def json_schema_of(key: str) -> list[str]:
-    schema = json_schema()
-    names = {"route": "RouteSettings", "health": "HealthSettings", "rollout": "RolloutSettings"}
-    return list(schema["$defs"][names[key]]["properties"])
-
-
-def test_the_schema_and_docker_agree_on_the_container_settings() -> None:
-    """What the file takes, the engine can do, and the other way round."""
-    assert CONTAINER_KEYS == SUPPORTED_KEYS
-
-
-def test_the_json_schema_describes_apps_and_defaults() -> None:
-    """Editors learn both places an app's keys can stand, and that others are mistakes."""
-    schema = json_schema()
-
-    assert set(schema["properties"]) == {"defaults", "apps"}
-    assert schema["$defs"]["App"]["additionalProperties"] is False
-    assert set(AppSettings.model_fields) == set(schema["$defs"]["App"]["properties"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.adapters.desired import LEAST
@@ -65,24 +65,29 @@ def expect_an_answer(content: bytes) -> None:
     assert all(mistake.startswith("desired.yaml") for mistake in found)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_state_or_mistakes(content: bytes) -> None:
     """Bytes that are no text, or text that is no YAML, are answered with a mistake."""
     expect_an_answer(content)
 
 
+@settings(deadline=None)
 @given(snippets)
 def test_any_scraps_of_yaml_are_a_state_or_mistakes(text: str) -> None:
     """Half-written files are answered with a mistake, or mean what they say."""
     expect_an_answer(text.encode())
 
 
+@settings(deadline=None)
 @given(values)
 def test_any_structure_is_a_state_or_mistakes(value: Any) -> None:
     """Any YAML at all is answered with a state or mistakes."""
     expect_an_answer(yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "replace"))
 
 
+@settings(deadline=None)
+@example({}, {"[key]": []})
 @given(st.dictionaries(names, values, max_size=6), st.dictionaries(names, values, max_size=3))
 def test_any_app_is_a_spec_or_mistakes(app: dict[str, Any], defaults: dict[str, Any]) -> None:
     """Any keys with any values are answered, and a spec that is made can be written as JSON."""
@@ -91,7 +96,7 @@ def test_any_app_is_a_spec_or_mistakes(app: dict[str, Any], defaults: dict[str, 
     expect_an_answer(yaml.safe_dump(whole, allow_unicode=True).encode("utf-8", "replace"))
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(AppSettings.model_fields)), values)
 def test_any_value_of_a_known_key_is_taken_or_a_mistake(key: str, value: Any) -> None:
     """No key can be given a value that it does not know how to refuse."""
@@ -100,6 +105,7 @@ def test_any_value_of_a_known_key_is_taken_or_a_mistake(key: str, value: Any) ->
     expect_an_answer(yaml.safe_dump(whole, allow_unicode=True).encode("utf-8", "replace"))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(texts, texts, max_size=3), st.permutations(["image", "port", "route"]))
 def test_the_order_of_keys_means_nothing(variables: dict[str, str], order: list[str]) -> None:
     """Shuffled keys give an equal spec."""
@@ -120,6 +126,7 @@ def test_the_order_of_keys_means_nothing(variables: dict[str, str], order: list[
         assert type(one) is type(other)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="A=B'\"#\\$\n {}:-+?é\t", max_size=60) | texts)
 def test_any_env_file_is_values_or_mistakes(text: str) -> None:
     """No env file makes its reading fail, and every value is text."""
@@ -128,6 +135,7 @@ def test_any_env_file_is_values_or_mistakes(text: str) -> None:
     assert all(isinstance(value, str) for value in found.values.values())
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="A$${}:-+?", max_size=40))
 def test_any_text_is_interpolated_or_refused(text: str) -> None:
     """No text makes interpolation fail in another way."""
@@ -139,6 +147,7 @@ def test_any_text_is_interpolated_or_refused(text: str) -> None:
     assert isinstance(made.text, str)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0))
 def test_a_file_cut_short_never_says_less_without_saying_so(length: int) -> None:
     """Of a good file that is cut short, what is left of the last app is a mistake or complete."""
@@ -155,6 +164,7 @@ contents = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(contents)
 def test_any_folder_is_a_state_or_mistakes(content: dict[str, bytes]) -> None:
     """Whatever lies in a folder, it is answered."""

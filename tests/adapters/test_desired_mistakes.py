@@ -84,6 +84,24 @@ def test_a_file_that_cannot_be_read_says_why(folder: Folder) -> None:
     assert folder.mistakes_in(folder.path / "pipe") == ["pipe: is neither a file nor a folder"]
 
 
+def test_a_file_that_may_not_be_read_says_why(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rights that are missing are told of in words; names no file can have, too."""
+
+    def refuse(*_arguments: object, **_options: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    assert folder.mistakes_in(folder.path / "a\0b") == [
+        "a\0b: cannot be read: its name is not possible"
+    ]
+    monkeypatch.setattr(os, "open", refuse)
+    assert folder.mistakes_in(folder.file) == [
+        ".env: cannot be read: permission denied",
+        "desired.yaml: cannot be read: permission denied",
+    ]
+
+
 def test_a_folder_names_the_mistakes_of_all_its_files(folder: Folder) -> None:
     """One broken file makes the folder unusable, and every file's mistakes are named."""
     folder.path.joinpath("d.yaml").mkdir()

@@ -1,72 +1,19 @@
 """The desired state follows its files, whichever way they are saved, and never follows half of one."""
-# ruff: noqa: ASYNC110, ASYNC240 - conditions are asked for, and the files are tiny
+# ruff: noqa: ASYNC240 - conditions are asked for, and the files are tiny
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.adapters.watching import text, watching
 from traefik_bg.adapters import desired_file, desired_watch
-from traefik_bg.adapters.desired_file import DesiredFile
-from traefik_bg.core.model import AppName
 from traefik_bg.core.ports import DesiredState
 
-PATIENCE = 10.0  # seconds until a test gives up; everything here takes a fraction of one
-
 Save = Callable[[Path, str], None]
-
-
-def text(**images: str) -> str:
-    """Return a file with these apps and images."""
-    apps = "".join(
-        f"  {name}: {{image: '{image}', port: 80, route: []}}\n" for name, image in images.items()
-    )
-    return f"apps:\n{apps}" if apps else "apps: {}\n"
-
-
-class Watching:
-    """A desired file being watched, and what came of it."""
-
-    def __init__(self, path: Path) -> None:
-        self.wakes: list[AppName | None] = []
-        self.states: list[DesiredState] = []
-        self.reads = 0
-        self.source = DesiredFile(path, self._wake, environ={})
-
-    def _wake(self, app: AppName | None) -> None:
-        self.wakes.append(app)
-        self.states.append(self.source.current())
-
-    @property
-    def images(self) -> dict[str, str]:
-        return {name: spec.image for name, spec in self.source.current().apps.items()}
-
-    @property
-    def error(self) -> str | None:
-        return self.source.current().error
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-
-@asynccontextmanager
-async def watching(path: Path) -> AsyncIterator[Watching]:
-    """Watch a path; what is running at the end is stopped."""
-    found = Watching(path)
-    task = asyncio.create_task(found.source.run())
-    try:
-        yield found
-    finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
-        assert isinstance(ended, asyncio.CancelledError)
 
 
 @pytest.fixture
@@ -251,11 +198,11 @@ async def test_a_broken_file_keeps_the_last_good_state(file: Path) -> None:
 
         assert seen.error == f'{file}:2: apps.web.port: must be a port from 1 to 65535, not "none"'
         assert seen.images == {"web": "web:1"}
-        assert seen.wakes == [None]
+        assert seen.wakes == [None, None]  # so that every app's status tells of it at once
 
         file.write_text(text(web="web:1"))
         await seen.until(lambda: seen.error is None)
-        assert seen.wakes == [None]
+        assert seen.wakes == [None, None, None]
 
 
 @pytest.mark.parametrize("content", ["", "apps:\n", "# apps: {}\n", "apps"])
@@ -309,10 +256,9 @@ async def test_before_a_good_file_has_been_read_nothing_is_known(tmp_path: Path)
         file.write_text("apps: [")
         await seen.until(lambda: "is not YAML" in str(seen.error))
         assert not seen.source.current().is_known
-        assert seen.wakes == []
 
         file.write_text(text(web="web:1"))
-        await seen.until(lambda: seen.wakes == [None])
+        await seen.until(lambda: seen.source.current().is_known)
         assert seen.source.current() == DesiredState(apps=seen.source.current().apps)
 
 
@@ -341,6 +287,29 @@ async def test_a_file_that_is_cut_short_for_a_moment_removes_no_app(
         assert seen.wakes == [None, "api"]
 
 
+async def test_a_file_that_never_rests_is_told_of(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a file keeps changing it is not read, and the error says so until it rests."""
+    monkeypatch.setattr(desired_file, "RESTLESS", 0.1)
+    numbers = itertools.count(2)
+
+    async with watching(file) as seen:
+        await seen.until(lambda: seen.wakes == [None])
+
+        def is_told() -> bool:
+            file.write_text(text(web=f"web:{next(numbers)}"))
+            return seen.error is not None
+
+        await seen.until(is_told)
+        assert seen.error == f"{file}: keeps changing; it is read when it is quiet"
+        assert seen.images == {"web": "web:1"}
+
+        file.write_text(text(web="web:rested"))
+        await seen.until(lambda: seen.images == {"web": "web:rested"})
+        assert seen.error is None
+
+
 async def test_a_bug_of_ours_stops_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What serves goes on serving even if reading fails in a way nobody thought of."""
 
@@ -355,62 +324,3 @@ async def test_a_bug_of_ours_stops_nothing(file: Path, monkeypatch: pytest.Monke
             await seen.until(lambda: "because of a bug: ZeroDivisionError" in str(seen.error))
         file.write_text(text(web="web:3"))
         await seen.until(lambda: seen.images == {"web": "web:3"})
-
-
-# --- a folder -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "apps"
-    path.mkdir()
-    (path / "web.yaml").write_text(text(web="web:1"))
-    (path / "api.yaml").write_text(text(api="api:1"))
-    return path
-
-
-async def test_files_that_come_and_change_in_a_folder_are_seen(folder: Path) -> None:
-    """A folder is followed like a file."""
-    async with watching(folder) as seen:
-        await seen.until(lambda: seen.images == {"api": "api:1", "web": "web:1"})
-        rename_over(folder / "api.yaml", text(api="api:2"))
-        await seen.until(lambda: seen.wakes == [None, "api"])
-        (folder / "docs.yml").write_text(text(docs="docs:1"))
-        await seen.until(lambda: "docs" in seen.images)
-
-
-@pytest.mark.usefixtures("quick")
-async def test_deleting_the_file_of_an_app_removes_the_app(folder: Path) -> None:
-    """In a folder, that is the natural way to remove one."""
-    async with watching(folder) as seen:
-        await seen.until(lambda: seen.wakes == [None])
-        (folder / "api.yaml").unlink()
-        await seen.until(lambda: seen.images == {"web": "web:1"})
-
-        assert seen.error is None
-
-
-@pytest.mark.usefixtures("quick")
-async def test_while_one_file_of_a_folder_is_broken_no_app_goes(folder: Path) -> None:
-    """A folder is taken as a whole, so a broken file cannot hide why an app is missing."""
-    async with watching(folder) as seen:
-        await seen.until(lambda: seen.wakes == [None])
-        (folder / "web.yaml").write_text("apps: [")
-        (folder / "api.yaml").unlink()
-        await seen.until(lambda: seen.error is not None)
-        assert seen.images == {"api": "api:1", "web": "web:1"}
-
-        (folder / "web.yaml").write_text(text(web="web:2"))
-        await seen.until(lambda: seen.images == {"web": "web:2"})
-
-
-@pytest.mark.usefixtures("quick")
-async def test_a_folder_that_loses_all_its_files_removes_nothing(folder: Path) -> None:
-    """An empty folder looks like one that is not mounted."""
-    async with watching(folder) as seen:
-        await seen.until(lambda: seen.wakes == [None])
-        for name in os.listdir(folder):  # noqa: PTH208 - a short list
-            (folder / name).unlink()
-        await seen.until(lambda: "without any *.yaml" in str(seen.error))
-
-        assert seen.images == {"api": "api:1", "web": "web:1"}

@@ -100,6 +100,28 @@ class TestLooking:
 
         assert docker.asked["list"] == 1
 
+    async def test_asks_for_one_app_only_when_only_one_looks(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A look of one app does not make Docker describe all the others; what is kept stays."""
+        docker.add()
+        docker.add("shop-1", app="shop")
+        await asyncio.gather(engine.containers(WEB), engine.containers(SHOP))
+        await engine.containers(SHOP)
+        await engine.containers(WEB)
+
+        filters = [
+            json.loads(request.query["filters"])["label"]
+            for request in docker.requests
+            if request.path.endswith("/containers/json")
+        ]
+        assert filters == [
+            ["traefik-bg.instance=mine"],
+            ["traefik-bg.instance=mine", "traefik-bg.app=shop"],
+            ["traefik-bg.instance=mine", "traefik-bg.app=web"],
+        ]
+        assert docker.asked["inspect"] == 2
+
     async def test_never_answers_with_a_listing_begun_before_the_question(
         self, docker: FakeDocker, engine: DockerEngine
     ) -> None:

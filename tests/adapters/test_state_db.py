@@ -210,6 +210,16 @@ async def test_saving_the_same_again_says_nothing_twice(folder: Path) -> None:
         assert [past.outcome for past in await db.history(WEB)] == [Outcome.REJECTED]
 
 
+async def test_a_deployment_that_is_already_told_of_is_not_told_again(folder: Path) -> None:
+    """A lost record does not double the history."""
+    async with opened(folder) as db:
+        await db.save(WEB, deploying(1))
+        await db.forget(WEB)
+        await db.save(WEB, deploying(1))
+
+        assert len(await db.history(WEB)) == 1
+
+
 async def test_an_ending_without_a_beginning_is_still_told(folder: Path) -> None:
     """A deployment that was rejected as soon as it was wanted is in the history too."""
     async with opened(folder) as db:

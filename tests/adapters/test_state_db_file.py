@@ -92,6 +92,38 @@ async def test_a_deleted_database_is_written_anew_with_all_it_held(folder: Path)
         assert [said.sentence for said in await db.journal(WEB)] == ["between", "before"]
 
 
+async def test_a_state_folder_that_is_gone_for_a_while_costs_nothing(folder: Path) -> None:
+    """While nothing can be written that is said; then all is written, history included."""
+    async with opened(folder) as db:
+        await db.save(WEB, FULL)
+        await db.note(WEB, "before")
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+        folder.write_text("in the way")
+        with pytest.raises(StoreUnavailable, match="exists"):
+            await db.save(API, FULL)
+
+        folder.unlink()
+        await db.save(API, FULL)
+    async with opened(folder) as db:
+        assert await db.apps() == {WEB, API}
+        assert [said.sentence for said in await db.journal(WEB)] == ["before"]
+
+
+async def test_of_a_deleted_and_damaged_database_memory_remains(folder: Path) -> None:
+    """Where even the deleted file cannot be read any more, records come from memory."""
+    async with opened(folder) as db:
+        await db.save(WEB, FULL)
+        with (folder / NAME).open("r+b") as file:
+            (folder / NAME).unlink()
+            file.write(b"\xaa" * 100_000)
+        await db.save(API, Record(paused=True))
+    async with opened(folder) as db:
+        assert await db.record(WEB) == FULL
+        assert await db.record(API) == Record(paused=True)
+
+
 async def test_a_database_put_in_our_place_is_moved_aside(folder: Path) -> None:
     """What the running service remembers wins over a file somebody copied over it."""
     async with opened(folder) as db:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -62,3 +66,26 @@ def rejected(serve: Serve) -> Served:
     service = FakeService.of(V1).settle()
     service.worlds[WEB].desired = replace(V1, image="ghcr.io/acme/web:bad")
     return serve(service.settle())
+
+
+def on_a_terminal(*arguments: str, until: str = "", **environ: str) -> str:
+    """Return what the command line writes to a terminal; after these words it gets a Ctrl-C."""
+    master, slave = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environ}
+    command = [sys.executable, "-m", "traefik_bg", *arguments]
+    with subprocess.Popen(command, stdout=slave, stderr=slave, stdin=slave, env=env) as process:
+        os.close(slave)
+        written = b""
+        while True:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # Linux says EIO at a terminal's end
+                break
+            if not part:
+                break
+            written += part
+            if until and until in written.decode(errors="replace"):
+                process.send_signal(signal.SIGINT)
+                until = ""
+    os.close(master)
+    return f"{written.decode()}[exit {process.returncode}]"

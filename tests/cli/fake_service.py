@@ -163,7 +163,6 @@ class FakeService:
             phase=made.phase,
             reason=made.reason,
             trouble=self.app_trouble,
-            desired_error=self.desired_error,
             record=world.record,
             seen=seen,
             routing=RoutingState(

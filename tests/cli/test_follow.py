@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from tests.cli.conftest import Cli, Serve
+from tests.cli.conftest import Cli, Serve, on_a_terminal
 from tests.cli.fake_service import V1, FakeService, Served
 from tests.core.build import WEB
 from traefik_bg.core.model import Approval, Rollout
@@ -50,6 +50,17 @@ def _start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def test_watching_on_a_terminal_redraws_until_ctrl_c(serve: Serve) -> None:
+    """On a terminal the table is drawn anew, and Ctrl-C ends it well."""
+    service = FakeService.of(V1).settle()
+    service.worlds[WEB].desired = replace(V1, image="ghcr.io/acme/web:2")
+    at = serve(service, speed=1.0)
+    text = on_a_terminal("status", "--watch", "--listen", at.listen, until="settled")
+    assert text.endswith("[exit 0]")
+    assert text.count("VERSION") > 1
+    assert "Traceback" not in text
 
 
 # --- waiting --------------------------------------------------------------------------------------
@@ -163,3 +174,27 @@ def test_deploy_and_wait_as_json_keeps_standard_output_clean(cli: Cli, serve: Se
     outcome = json.loads(result.stdout)
     assert (result.exit_code, outcome["is_well"], outcome["status"]["name"]) == (0, True, "web")
     assert "kept warm" in result.stderr
+
+
+def test_waiting_on_a_terminal_has_live_progress(serve: Serve) -> None:
+    """On a terminal the present sentence counts on below those that were told."""
+    at = serve(FakeService.of(V1).settle(), speed=0.3)
+    text = on_a_terminal(
+        "deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", "--listen", at.listen
+    )
+    assert text.endswith("[exit 0]")
+    assert text.count("kept warm") > 1
+    assert "is good: ghcr.io/acme/web:2 serves" in text
+
+
+def test_waiting_says_how_to_go_on_when_the_app_is_paused(serve: Serve) -> None:
+    """Who waits for a paused app is told that it is paused, and what lets it go on."""
+    service = FakeService.of(V1).settle()
+    service.worlds[WEB].record = replace(service.worlds[WEB].record, paused=True)
+    at = serve(service, speed=0.3)
+    text = on_a_terminal(
+        "deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", "--listen", at.listen,
+        until="traefik-bg resume web",
+    )  # fmt: skip
+    assert "paused by the operator; traefik-bg resume web lets it go on" in text
+    assert text.endswith("[exit 130]")

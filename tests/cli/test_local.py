@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from traefik_bg.core.errors import EngineUnavailable
+from traefik_bg.core.forecast import World
+from traefik_bg.core.model import Observation, Record
+from traefik_bg.core.ports import DesiredState
+from traefik_bg.settings import Settings
 
 GOOD = """\
 apps:
@@ -100,6 +105,26 @@ def test_plan_without_docker_is_out_of_reach(
     assert result.stderr
 
 
+def test_plan_prints_the_forecast(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be done is told for each app, for people or for programs."""
+
+    async def look(_: Settings, desired: DesiredState) -> list[tuple[Observation, Record]]:
+        return [(World(app=n, desired=s).observe(), Record()) for n, s in desired.apps.items()]
+
+    monkeypatch.setattr("traefik_bg.app.observe_once", look)
+    (tmp_path / "desired.yaml").write_text(GOOD)
+    result = cli("plan", "--desired", "desired.yaml")
+    assert result.exit_code == 0
+    for words in ("+ pull ghcr.io/acme/web:1", "+ create web-", "~ shift web: 100 %"):
+        assert words in result.stdout
+    (made,) = json.loads(cli("plan", "web", "--json", "--desired", "desired.yaml").stdout)
+    assert made["stages"][0]["actions"] == [{"mark": "+", "text": "pull ghcr.io/acme/web:1"}]
+    (tmp_path / "desired.yaml").write_text("apps: {}")
+    assert "nothing to do" in cli("plan", "--desired", "desired.yaml").stdout
+
+
 # --- run ------------------------------------------------------------------------------------------
 
 
@@ -141,3 +166,18 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, unused_tcp_port: in
     assert running.wait(10) == 0
     events = [json.loads(line)["event"] for line in lines]
     assert "service.started" in events
+
+
+def test_run_that_loses_docker_says_so_without_a_traceback(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends the service's tasks is told in a sentence, with the exit code it has elsewhere."""
+
+    async def serve(_: Settings) -> None:
+        lost = EngineUnavailable("Docker did not answer")
+        raise ExceptionGroup("tasks", [ExceptionGroup("more tasks", [lost])])
+
+    monkeypatch.setattr("traefik_bg.app.serve", serve)
+    monkeypatch.setattr("traefik_bg.logs.set_up", lambda *_: None)
+    result = cli("run")
+    assert (result.exit_code, result.stderr) == (3, "Docker did not answer\n")

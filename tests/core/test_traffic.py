@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traefik_bg.core import traffic
@@ -153,6 +153,7 @@ apps = st.dictionaries(names.map(AppName), routings(), max_size=3).filter(
 )
 
 
+@settings(max_examples=60)
 @given(apps, st.booleans(), st.integers(min_value=0))
 def test_what_is_read_back_is_what_was_written(
     made: dict[AppName, Routing], retry: bool, serial: int

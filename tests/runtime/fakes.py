@@ -95,6 +95,8 @@ class Box:
     """It accepts, but answers nothing."""
     is_stopping: bool = False
     died_by_itself: bool = False
+    changed_at: float = 0.0
+    """When its health last changed, or its life ended."""
     connections: int | None = 0
 
     @property
@@ -117,6 +119,14 @@ class Box:
         return self.is_ready and self.status == 200 and not self.sick and not self.is_silent
 
     @property
+    def sick_for(self) -> float:
+        """Seconds since it answers nothing good, although it did."""
+        if self.sick:
+            return now() - self.changed_at
+        fades = self.behaves.fades_after
+        return now() - self.started_at - fades if fades is not None else 1e9
+
+    @property
     def status(self) -> int:
         """What it answers to the probe."""
         fades = self.behaves.fades_after
@@ -130,6 +140,8 @@ class FakeEngine:
         self._tape = tape
         self._ledger = ledger
         self.boxes: dict[ReplicaName, Box] = {}
+        self.graveyard: dict[ReplicaName, Box] = {}
+        """What somebody removed by hand."""
         self.strangers: set[str] = set()
         """Names of containers that are not ours."""
         self.images: dict[str, Behaviour] = {}
@@ -145,6 +157,15 @@ class FakeEngine:
         self._free_ips = [f"10.0.0.{n}" for n in range(2, 250)]
 
     # --- what tests do ----------------------------------------------------------------------------
+
+    def given(self, spec: AppSpec) -> list[Box]:
+        """Let there be the replicas of a spec, healthy for a long time."""
+        for number in range(spec.replicas):
+            name = ReplicaName(f"{spec.name}-{spec.revision}-{number}")
+            self.boxes[name] = self._box(name, number, spec, self.images[spec.image])
+            self._run(self.boxes[name])
+            self.boxes[name].started_at = self.boxes[name].changed_at = -1000.0
+        return self.of(spec.revision)
 
     def of(self, revision: RevisionId) -> list[Box]:
         """Return the containers of a revision, by name."""
@@ -164,17 +185,18 @@ class FakeEngine:
 
     def remove_by_hand(self, name: ReplicaName) -> None:
         """Let somebody `docker rm -f` a container."""
-        box = self.boxes.pop(name)
+        box = self.graveyard[name] = self.boxes.pop(name)
         box.died_by_itself = True
         self._exit(box, 137)
 
     def sicken(self, name: ReplicaName, what: str = "HTTP 500") -> None:
         """Let a container run on and answer nothing good."""
-        self.boxes[name].sick = what
+        self.boxes[name].sick, self.boxes[name].changed_at = what, now()
 
     def heal(self, name: ReplicaName) -> None:
         """Let it be well again."""
-        self.boxes[name].sick = ""
+        if self.boxes[name].sick:
+            self.boxes[name].sick, self.boxes[name].changed_at = "", now()
 
     def reboot(self) -> None:
         """Let the machine go down and come up: everything has exited."""
@@ -243,18 +265,21 @@ class FakeEngine:
                 return
             self._ledger.creating(name, spec)
             await asyncio.sleep(behaves.create_takes)
-            self.boxes[name] = Box(
-                id=f"c{next(self._ids)}",
-                name=name,
-                app=spec.name,
-                revision=spec.revision,
-                number=number,
-                port=spec.port,
-                behaves=behaves,
-            )
+            self.boxes[name] = self._box(name, number, spec, behaves)
             self._tell(spec.name)
 
         await self._act("create", name, effect)
+
+    def _box(self, name: ReplicaName, number: int, spec: AppSpec, behaves: Behaviour) -> Box:
+        return Box(
+            id=f"c{next(self._ids)}",
+            name=name,
+            app=spec.name,
+            revision=spec.revision,
+            number=number,
+            port=spec.port,
+            behaves=behaves,
+        )
 
     async def start(self, name: ReplicaName) -> None:
         """Start a container; one that runs already is fine."""
@@ -327,7 +352,7 @@ class FakeEngine:
     def _run(self, box: Box) -> None:
         box.state, box.exit_code = ContainerState.RUNNING, None
         box.life += 1
-        box.started_at = now()
+        box.started_at = box.changed_at = now()
         box.is_stopping = box.died_by_itself = False
         box.connections = 0
         box.ip = heapq.heappop(self._free_ips)  # what became free is given out again at once
@@ -339,7 +364,7 @@ class FakeEngine:
         self._tell(box.app)
 
     def _exit(self, box: Box, code: int) -> None:
-        box.state, box.exit_code = ContainerState.EXITED, code
+        box.state, box.exit_code, box.changed_at = ContainerState.EXITED, code, now()
         if box.ip:
             heapq.heappush(self._free_ips, box.ip)
         box.ip, box.connections = "", 0
@@ -457,16 +482,24 @@ class FakeRouter:
         """What Traefik says of routes with these rules."""
         self.write_takes = 0.002
         self.is_known = False
-        self._known_from = 0
+        self.known_from = 0
+        """The edition that was published when the service started."""
         self._timers: dict[AppName, _Timers] = {}
         self._watched: float | None = None
 
     # --- what tests do ----------------------------------------------------------------------------
 
+    def given(self, app: AppName, routing: Routing) -> None:
+        """Let a routing be published and loaded."""
+        self.file = Edition(self.file.number + 1, {**self.file.parts, app: routing})
+        self.editions.append(self.file)
+        for traefik in self.traefiks:
+            traefik.loaded = self.file
+
     def open(self) -> None:
         """Be started anew with the service: the file is read, nothing else is known."""
         self.is_known = False
-        self._known_from, self._timers, self._watched = self.file.number, {}, None
+        self.known_from, self._timers, self._watched = self.file.number, {}, None
         asyncio.get_running_loop().call_later(0.02, self._learn)
 
     def stop_answering(self, which: int = 0) -> None:
@@ -501,9 +534,10 @@ class FakeRouter:
         running = {t.loaded.number for t in self.traefiks}
         return [e for e in self.editions if e.number >= oldest or e.number in running]
 
-    def may_route_to(self, name: ReplicaName) -> bool:
+    def may_route_to(self, name: ReplicaName, since: int = 0) -> bool:
         """Tell whether a request can reach the replica: the truth."""
-        return any(part.has(name) for e in self.may_run() for part in e.parts.values())
+        editions = [e for e in self.may_run() if e.number >= since]
+        return any(part.has(name) for e in editions for part in e.parts.values())
 
     def part(self, app: AppName) -> Routing | None:
         """Return what is published for an app."""
@@ -588,7 +622,7 @@ class FakeRouter:
     @property
     def _oldest(self) -> int | None:
         """The oldest edition that may be running, as far as can be asked; None: unknown."""
-        if not all(t.answers and t.loaded.number >= self._known_from for t in self.traefiks):
+        if not all(t.answers and t.loaded.number >= self.known_from for t in self.traefiks):
             return None
         return min(t.loaded.number for t in self.traefiks)
 
@@ -600,7 +634,7 @@ class FakeRouter:
             self._watched,
             None if oldest is None else now() if self._watched is None else self._watched,
         )
-        possible = [e for e in self.editions if e.number >= max(oldest or 0, self._known_from)]
+        possible = [e for e in self.editions if e.number >= max(oldest or 0, self.known_from)]
         apps = {app for e in possible for app in e.parts} | self._timers.keys()
         for app in sorted(apps):
             if self._refresh(app, [e.parts.get(app) for e in possible]):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.runtime.fakes import Box, FakeEngine, FakeRouter, FakeSource, FakeStore, FakeTraefik
 
 DEFAULT_DRAIN = 30.0
+TO_NOTICE_DEATH = 0.1  # seconds that may pass between the last look and the write
+TO_NOTICE_SICKNESS = 8.0  # seconds until `fall` probes have failed
 
 
 @dataclass(slots=True)
@@ -77,7 +79,10 @@ class Ledger:
     def creating(self, name: ReplicaName, spec: AppSpec) -> None:
         """Check a creation: S6, S7, L3, and that it is remembered what it is for."""
         self._require(name.startswith(f"{spec.name}-{spec.revision}-"), f"S6: {name} is not ours")
-        self._require(not self.router.may_route_to(name), f"S7: {name} may still be routed to")
+        # What a Traefik runs that was published before the service started, nobody can know for sure;
+        # it is the same revision's name then, and those requests would be lost otherwise.
+        is_routable = self.router.may_route_to(name, since=self.router.known_from)
+        self._require(not is_routable, f"S7: {name} may still be routed to")
         rejected = self.rejected.get(spec.name)
         self._require(rejected != spec.digest, f"L3: {spec.image} was rejected")
         record = self.store.records.get(spec.name, Record())
@@ -100,6 +105,9 @@ class Ledger:
         good, desired = self.good.get(box.app), self.source.state.apps.get(box.app)
         if good is None or desired is None or box.revision != good.revision:
             return
+        record = self.store.records.get(box.app, Record())
+        if record.good is None and (record.rejection is not None or not box.is_well):
+            return  # who was good has been forgotten: what is bad now counts
         is_back = self.rejected.get(box.app) == desired.digest
         wanted = good.replicas if is_back else desired.replicas
         self._require(
@@ -123,7 +131,11 @@ class Ledger:
             self._require(desired is None, f"S3: {app} taken out of the routing while desired")
             return
         for server in routing.servers:
-            self._require(self._is_right(server), f"S7: {server.replica} published, it is not there")
+            self._once_routed.add(server.replica)
+            self._require(
+                self._is_right(server) or self._has_just_died(server),
+                f"S7: {server.replica} published, it is not there",
+            )
         weights = sum(share.weight for share in routing.shares)
         self._require(not routing.shares or weights == 100, f"S1: weights of {app} are {weights}")
         kept = set(before.servers) if before else set()
@@ -132,7 +144,7 @@ class Ledger:
             self._require(
                 is_kept or self._has_well(share), f"S1: nothing of {share.revision} is healthy"
             )
-        had = before is not None and any(map(self._has_well, before.shares))
+        had = before is not None and any(map(self._has_long_been_well, before.shares))
         has = any(map(self._has_well, routing.shares))
         self._require(has or not had or desired is None, f"S3: {app} emptied")
 
@@ -148,7 +160,7 @@ class Ledger:
 
     def _note_times(self) -> None:
         now = asyncio.get_running_loop().time()
-        for name in self.engine.boxes:
+        for name in [name for name in self.engine.boxes if name in self._once_routed]:
             if self.router.may_route_to(name):
                 self.unrouted_since.pop(name, None)
             else:
@@ -163,6 +175,7 @@ class Ledger:
                 self.stood_since[app] = now
 
     _weights: dict[AppName, str] = field(default_factory=dict)
+    _once_routed: set[ReplicaName] = field(default_factory=set)
 
     def _is_right(self, server: Server) -> bool:
         """Tell whether the replica is there to answer at its address."""
@@ -178,11 +191,30 @@ class Ledger:
         box = self.engine.boxes.get(server.replica)
         return box is None or box.died_by_itself or box.restarts > 0
 
+    def _has_just_died(self, server: Server) -> bool:
+        box = self.engine.boxes.get(server.replica) or self.engine.graveyard.get(server.replica)
+        return box is not None and box.died_by_itself and self._since(box) < TO_NOTICE_DEATH
+
     def _has_well(self, share: Share) -> bool:
-        return any(
-            self._is_right(server) and self.engine.boxes[server.replica].is_well
-            for server in share.servers
+        """Tell whether a replica of the share is healthy, as far as anybody can know."""
+        boxes = [self.engine.boxes.get(server.replica) for server in share.servers]
+        return any(map(self._has_just_died, share.servers)) or any(
+            box is not None
+            and box.is_running
+            and not box.is_stopping
+            and (box.is_well or box.sick_for < TO_NOTICE_SICKNESS)
+            for box in boxes
         )
+
+    def _has_long_been_well(self, share: Share) -> bool:
+        boxes = [self.engine.boxes.get(server.replica) for server in share.servers]
+        return any(
+            box is not None and box.is_well and self._since(box) > TO_NOTICE_SICKNESS
+            for box in boxes
+        )
+
+    def _since(self, box: Box) -> float:
+        return asyncio.get_running_loop().time() - box.changed_at
 
     # --- memory -----------------------------------------------------------------------------------
 

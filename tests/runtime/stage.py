@@ -26,7 +26,17 @@ from tests.runtime.fakes import (
 from tests.runtime.ledger import Ledger
 from tests.runtime.tape import Tape
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import AppName, AppSpec, Phase, Record, RevisionId, Rollout
+from traefik_bg.core.model import (
+    AppName,
+    AppSpec,
+    Phase,
+    Record,
+    RevisionId,
+    Rollout,
+    Routing,
+    Server,
+    Share,
+)
 from traefik_bg.runtime.reconciler import AppStatus, Parts
 from traefik_bg.runtime.supervisor import Supervisor
 from traefik_bg.runtime.triggers import Triggers
@@ -91,6 +101,19 @@ class Stage:
         await asyncio.sleep(0)
         if error is None and not self.laws_may_break:
             assert not self.ledger.broken, "\n".join(self.ledger.broken)
+
+    def given(self, spec: AppSpec) -> None:
+        """Let a spec be what is desired, serves and is good, before the service starts."""
+        boxes = self.engine.given(spec)
+        address = "name" if self._addresses_are_names else "ip"
+        servers = tuple(
+            Server(replica=box.name, address=getattr(box, address), port=spec.port) for box in boxes
+        )
+        share = Share(revision=spec.revision, weight=100, servers=servers)
+        self.router.given(spec.name, Routing(shares=(share,), routes=spec.routes))
+        self.store.records[spec.name] = Record(good=spec, deployments=1)
+        self.ledger.good[spec.name] = spec
+        self.source.want(spec)
 
     # --- the service ------------------------------------------------------------------------------
 

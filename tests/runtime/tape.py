@@ -74,6 +74,10 @@ class Tape:
         """Let something happen to the next calls of a verb."""
         self._next[verb].extend([mishap] * times)
 
+    def forget(self) -> None:
+        """Let nothing happen any more that was ordered for the next calls."""
+        self._next.clear()
+
     def said(self, *verbs: str) -> list[str]:
         """Return the actions so far, or those of some verbs."""
         return [str(action) for action in self.actions if not verbs or action.verb in verbs]

@@ -17,7 +17,7 @@ from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.tape import Mishap
-from traefik_bg.core.model import AppSpec, RevisionId, Route, Step
+from traefik_bg.core.model import AppSpec, Phase, RevisionId, Route, Step
 
 V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
 CANARY = web("web:2", rollout=replace(SHORT, steps=(Step(weight=10, pause=2.0), Step(weight=50, pause=2.0))))
@@ -130,22 +130,25 @@ async def told(
     story: Story, *, at: int | None = None, mishap: Mishap = Mishap.FAILS, lose_record: bool = False
 ) -> tuple[End, int, str]:
     """Tell a story with something happening to its n-th action; return its end and its length."""
-    async with Stage() as stage:
+    stage = Stage(traefiks=2, addresses_are_names=False)
+    stage.router.traefiks[1].lag = 0.4
+    if story.first is not None:
+        stage.given(story.first)
+    async with stage:
         stage.engine.images["web:never-healthy"] = Behaviour(status=503)
         stage.engine.images["web:crashing"] = Behaviour(crashes_after=0.0)
         stage.engine.images["web:fading"] = Behaviour(fades_after=3.0)
         stage.engine.registry["web:far"] = Behaviour()
         if story.first is not None:
-            await stage.deployed(story.first)
-        begun = len(stage.tape.actions)
+            await stage.until(lambda: stage.phase is Phase.SETTLED)
+        assert not stage.tape.actions
         stage.keep_alive(lose_record=lose_record)
         if at is not None:
-            stage.tape.at[stage.tape.begun + at] = mishap
+            stage.tape.at[at] = mishap
         await story.play(stage)
-        await stage.settle()
-        what = stage.tape.said()
-        told = f"{what[begun + at] if at is not None and begun + at < len(what) else ''}"
-        return end_of(stage), len(stage.tape.actions) - begun, told
+        await stage.settle(quiet=15)
+        said = stage.tape.said()
+        return end_of(stage), len(said), said[at] if at is not None and at < len(said) else ""
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)

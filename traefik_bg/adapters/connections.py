@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from traefik_bg.core.ports import Container
@@ -79,20 +79,17 @@ def _optional(table: Path) -> str:
 
 def open_rows(tables: Iterable[str], port: int) -> int:
     """Return how many rows of /proc/net/tcp tables are connections on the port being answered."""
-    suffix = f":{port:04X}"
-    return sum(
-        _is_open(row.split())
-        for table in tables
-        for row in table.splitlines()[1:]
-        if suffix in row and row.split(maxsplit=2)[1].endswith(suffix)
-    )
+    rows = (row.split(maxsplit=5) for table in tables for row in table.splitlines()[1:])
+    local = f":{port:04X}"
+    return sum(row[1].endswith(local) and _is_open(row) for row in rows)
 
 
-def _is_open(row: list[str]) -> bool:
+def _is_open(row: Sequence[str]) -> bool:
     remote, state, queues = row[2], row[3], row[4]
-    if _is_loopback(remote.partition(":")[0]):
-        return False  # its own HEALTHCHECK: Traefik is never in here
-    return state in _OPEN or (state in _SENDING and not queues.startswith("00000000:"))
+    if state in _OPEN or (state in _SENDING and not queues.startswith("00000000:")):
+        # From loopback it is its own HEALTHCHECK: Traefik is never in here.
+        return not _is_loopback(remote.partition(":")[0])
+    return False
 
 
 def _is_loopback(address: str) -> bool:

@@ -59,9 +59,7 @@ def read_env_file(
 class _Reading:
     """One pass through one env file."""
 
-    def __init__(
-        self, text: str, file: str, outer: Mapping[str, str], *, outer_wins: bool
-    ) -> None:
+    def __init__(self, text: str, file: str, outer: Mapping[str, str], *, outer_wins: bool) -> None:
         self._text = text
         self._file = file
         self._outer = dict(outer)

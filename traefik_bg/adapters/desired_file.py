@@ -66,34 +66,43 @@ class DesiredFile:
 
     async def _look(self) -> None:
         """Take over what the files say, if they say anything new."""
-        contents = await self._read_again()
-        if contents == self._contents:
+        if await self._read_again() == self._contents:
             return
-        waited = 0.0
-        is_removal_sure = False
         while True:
-            pause = REMOVAL_QUIET if self._has_lost_files(contents) or is_removal_sure else QUIET
-            await asyncio.sleep(pause)
-            waited += pause
-            again = await self._read_again()
-            if again != contents:
-                contents, is_removal_sure = again, False
-                if waited > RESTLESS:
-                    self._reject(f"{self._path}: keeps changing; it is read when it is quiet")
-                continue
+            contents = await self._rested()
             files = Files()
             desired, error = await asyncio.to_thread(self._read, files)
             if any(files.contents.get(path, was) != was for path, was in contents.items()):
                 continue
-            if desired is not None and self._removes(desired) and not is_removal_sure:
-                is_removal_sure = True
-                continue
-            self._contents = files.contents
-            if desired is not None:
-                self._accept(desired)
-            else:
+            if desired is None:
+                self._contents = files.contents
                 self._reject(error)
-            return
+                return
+            if not self._removes(desired) or await self._rests(contents, REMOVAL_QUIET):
+                self._contents = files.contents
+                self._accept(desired)
+                return
+
+    async def _rested(self) -> Contents:
+        """Return what the files hold once that has not changed for a moment."""
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        contents = await self._read_again()
+        while not await self._rests(
+            contents, REMOVAL_QUIET if self._has_lost_files(contents) else QUIET
+        ):
+            if clock() - since > RESTLESS:
+                self._reject(f"{self._path}: keeps changing; it is read when it is quiet")
+            contents = await self._read_again()
+        return contents
+
+    async def _rests(self, contents: Contents, duration: float) -> bool:
+        """Tell whether the files go on holding this for so many seconds."""
+        for _ in range(round(duration / QUIET) or 1):
+            await asyncio.sleep(QUIET)
+            if await self._read_again() != contents:
+                return False
+        return True
 
     async def _read_again(self) -> Contents:
         return await asyncio.to_thread(read_again, tuple(self._watched()))
@@ -130,7 +139,8 @@ class DesiredFile:
             log.info("desired.accepted", apps=len(desired.apps), changed=sorted(changed))
         for warning in desired.warnings:
             log.warning("desired.odd", what=warning)
-        if not before.is_known or before.apps.keys() != desired.apps.keys():
+        is_same_for_all = before.is_known and before.apps.keys() == desired.apps.keys()
+        if not is_same_for_all or before.error is not None:
             self._wake(None)
             return
         for name in sorted(changed):
@@ -140,6 +150,7 @@ class DesiredFile:
         if error != self._state.error:
             log.error("desired.rejected", error=error, is_known=self._state.is_known)
             self._state = replace(self._state, error=error)
+            self._wake(None)  # nothing is to be done, but every app's status tells of it
 
 
 _GONE = Unreadable("is not there", is_missing=True)

@@ -47,8 +47,10 @@ def mistakes_of(
     for found in error.errors(include_url=False):
         if is_part and found["type"] in {"missing", "contradiction"}:
             continue
-        keys: Keys = tuple(key for key in found["loc"] if key != "[key]")
+        keys: Keys = found["loc"]
         if found["type"] in _OURS:
+            if keys[-1:] == ("[key]",):  # pydantic's word for a mistake in the key itself
+                keys = keys[:-1]
             keys += tuple(found["ctx"]["at"])
         place = locate(root, keys)
         message = _message(found, model, keys)

@@ -53,10 +53,10 @@ class Connection:
         Raises:
             EngineUnavailable: Docker did not answer.
         """
-        if (client := self._client) is not None:
-            return client
         try:
             _knock(self.url)
+            if (client := self._client) is not None:
+                return client
             made = _connect(self._base_url)
         except _NO_ANSWER as error:
             raise unanswered(error, self.url) from error
@@ -142,7 +142,7 @@ async def ended(*threads: threading.Thread) -> None:
 
 
 def _knock(url: str) -> None:
-    """Find out whether anybody listens on a socket; docker-py leaks one where nobody does."""
+    """Raise if nobody listens on a socket: docker-py would leak its own each time it finds out."""
     if url.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as knock:
             knock.settimeout(ASK_TIMEOUT)

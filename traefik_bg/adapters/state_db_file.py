@@ -87,7 +87,7 @@ class StateFile:
                 elif not is_last and (code in _MOVED or code & 0xFF in _MOVED):
                     self.close()
                 else:
-                    if code & 0xFF not in _PASSING:
+                    if isinstance(error, sqlite3.Error) and code & 0xFF not in _PASSING:
                         self.close()
                     raise StoreUnavailable(self._sentence(error)) from error
         raise StoreUnavailable(f"{self._path}: cannot be used")  # pragma: no cover
@@ -113,14 +113,8 @@ class StateFile:
     def _check(self) -> None:
         """Move a file aside that is damaged or of a newer version."""
         with contextlib.closing(_connected(self._path)) as connection:
-            try:
-                found = connection.execute("PRAGMA quick_check(1)").fetchone()
-                is_sound = found == ("ok",)
-                is_newer = schema.version(connection) > schema.VERSION
-            except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode & 0xFF not in _DAMAGED:
-                    raise
-                is_sound, is_newer = False, False
+            is_sound = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+            is_newer = schema.version(connection) > schema.VERSION
         if not is_sound or is_newer:
             self._set_aside("newer" if is_newer else "corrupt")
 
@@ -160,18 +154,29 @@ class StateFile:
         """
         self._connection = None
         log.error("state.vanished", path=str(self._path), meaning="it is written anew")
-        with contextlib.closing(lost):
+        try:
             if self._path.exists():
                 self._set_aside("replaced")
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            made = _connected(self._path)
-            try:
-                lost.backup(made)
-            except sqlite3.Error:  # then memory has to do
-                made.close()
-                self._path.unlink(missing_ok=True)
-                made = _connected(self._path)
+            made = self._copied(lost)
+        except (sqlite3.Error, OSError):
+            self._connection = lost  # for the next try
+            raise
+        lost.close()
         return self._adopt(made)
+
+    def _copied(self, lost: sqlite3.Connection) -> sqlite3.Connection:
+        """Return a new database with all that the lost one held, if that can still be read."""
+        made = _connected(self._path)
+        try:
+            lost.backup(made)
+        except sqlite3.Error as error:
+            made.close()
+            self._path.unlink(missing_ok=True)
+            if error.sqlite_errorcode & 0xFF in _PASSING:
+                raise
+            return _connected(self._path)  # then memory has to do
+        return made
 
 
 def _connected(path: Path) -> sqlite3.Connection:

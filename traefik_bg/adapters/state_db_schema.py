@@ -49,9 +49,4 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring an open database to the newest version, as a whole or not at all."""
     for number in range(version(connection), VERSION):
         steps = f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-        try:
-            connection.executescript(steps)
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
+        connection.executescript(steps)  # a failure closes the connection, and so undoes it

@@ -183,8 +183,8 @@ def _traffic(view: AppView) -> Text:
         return text.append(f"; Traefik refuses it: {clean(routing['refusal'])}", style="red")
     if not routing["is_published"]:
         return text
-    if routing["confirmed_for"] is not None:
-        return text.append(f"; confirmed by Traefik {duration(routing['confirmed_for'])} ago")
+    if routing["is_confirmed"]:
+        return text.append("; confirmed by Traefik")
     why = f": {clean(routing['detail'])}" if routing["detail"] else ""
     return text.append(f"; not confirmed by Traefik yet{why}", style="yellow")
 

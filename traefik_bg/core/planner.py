@@ -69,6 +69,8 @@ def plan(seen: Observation, record: Record) -> Plan:
         situation = Situation(seen=seen, record=record)
         prefix = f"rejected {rejection.revision}: {rejection.reason}; "
     decision = next(said for rule in RULES if (said := rule(situation)) is not None)
+    if decision.phase is Phase.REJECTED:
+        prefix = ""  # it says so itself
     return Plan(
         reason=prefix + decision.reason,
         phase=decision.phase,

@@ -30,6 +30,7 @@ class Checkup:
 
     policy: HealthPolicy
     port: int
+    """0: nobody knows it, so it cannot be probed."""
     is_urgent: bool
     """Probe at the starting interval: a deployment depends on it."""
     is_serving: bool
@@ -126,20 +127,21 @@ class Vitals:
         if patient.container != container or patient.checkup != checkup:
             patient.container, patient.checkup = container, checkup
             patient.hurry.set()
-        self._attend(patient, is_running)
+        can_be_probed = is_running and checkup.port > 0
+        self._attend(patient, can_be_probed)
         return Vital(
-            health=patient.pulse.health if is_running else Health.UNKNOWN,
+            health=patient.pulse.health if can_be_probed else Health.UNKNOWN,
             reason=patient.pulse.reason,
             age=now - patient.first_seen,
             restarts=patient.restarts,
         )
 
-    def _attend(self, patient: _Patient, is_running: bool) -> None:
-        if is_running and patient.task is None:
+    def _attend(self, patient: _Patient, can_be_probed: bool) -> None:
+        if can_be_probed and patient.task is None:
             patient.task = asyncio.create_task(
                 self._probe(patient), name=f"probe {patient.container.name}"
             )
-        elif not is_running:
+        elif not can_be_probed:
             self._let_go(patient)
 
     async def _probe(self, patient: _Patient) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -254,9 +255,10 @@ class Api:
         known = ", ".join(statuses) or "none"
         raise Problem(Kind.NOT_FOUND, f"there is no app {name}; there is: {known}")
 
-    @staticmethod
-    def _view(status: AppStatus) -> AppView:
-        return app_view(status, asyncio.get_running_loop().time())
+    def _view(self, status: AppStatus) -> AppView:
+        """Return the view of an app, with what is known of the desired state by now."""
+        known = replace(status, desired_error=self._service.desired_error)
+        return app_view(known, asyncio.get_running_loop().time())
 
 
 async def _order(request: web.Request, model: type[AnyOrder], example: str) -> AnyOrder:

@@ -293,7 +293,7 @@ def _advice(status: AppStatus, s: Situation) -> str | None:
         return "take hold out of the desired state to let it go on"
     if s.is_rejected and record.rejection is not None:
         return (
-            f"desire something else, or try {record.rejection.revision} once more: "
+            f"change the desired state, or try {record.rejection.revision} once more: "
             f"traefik-bg retry {app}"
         )
     if status.phase is Phase.WAITING:
