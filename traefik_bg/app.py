@@ -102,7 +102,6 @@ async def serve(settings: Settings) -> None:
         StoreUnavailable: another service holds the lock, or the state folder cannot be used.
     """
     token = read_token(settings.token_file)
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     with Lock(settings.state_dir, settings.instance):
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -175,7 +174,7 @@ def _router(settings: Settings, triggers: Triggers) -> TraefikRouter:
 async def observe_once(
     settings: Settings, desired: DesiredState
 ) -> list[tuple[Observation, Record]]:
-    """Look at every desired app once, changing nothing; for `traefik-bg plan`.
+    """Look at every app once, wanted or still there, changing nothing; for `traefik-bg plan`.
 
     Raises:
         Unavailable: Docker, the routing file or the record cannot be read.
@@ -188,8 +187,11 @@ async def observe_once(
         stack.push_async_callback(store.close)
         await stack.enter_async_context(engine)
         prober = await stack.enter_async_context(NetworkProber())
+        await router.look()
+        names = {*desired.apps, *await engine.apps(), *router.apps()}
         looks = []
-        for name, spec in sorted(desired.apps.items()):
+        for name in sorted(names):
+            spec = desired.apps.get(name)
             vitals = Vitals(name, prober, triggers.wake)
             stack.push_async_callback(vitals.close)
             observer = Observer(

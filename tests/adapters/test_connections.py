@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from traefik_bg.adapters.connections import ProcConnectionCounter, open_rows
 from traefik_bg.core.model import AppName, ContainerState, ReplicaName, RevisionId
@@ -155,6 +156,28 @@ class TestCounter:
         replica = replace(REPLICA, pid=pid)
 
         assert await ProcConnectionCounter(proc).open_connections(replica, 8000) is None
+
+    async def test_says_once_what_would_help_where_nothing_can_be_counted(
+        self, tmp_path: Path
+    ) -> None:
+        """A service that cannot see its host's processes says so, and what to change."""
+        counter = ProcConnectionCounter(tmp_path)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(20):
+                await counter.open_connections(REPLICA, 8000)
+
+        assert [line["event"] for line in logs] == ["connections.unseen"]
+        assert "pid: host" in logs[0]["hint"]
+
+    async def test_is_silent_where_it_can_count(self, proc: Path) -> None:
+        """One replica that is just ending is no reason to complain."""
+        counter = ProcConnectionCounter(proc)
+        with structlog.testing.capture_logs() as logs:
+            await counter.open_connections(REPLICA, 8000)
+            for _ in range(20):
+                await counter.open_connections(replace(REPLICA, pid=43), 8000)
+
+        assert logs == []
 
     async def test_reads_the_kernels_real_tables(self) -> None:
         """This very process, as if it were a replica, has no visitors from outside."""

@@ -147,6 +147,37 @@ class TestVerbs:
         with pytest.raises(Conflict, match="web-1 cannot be removed now: container is running"):
             await engine.remove(NAME)
 
+    @pytest.mark.parametrize("verb", ["start", "stop", "remove"])
+    async def test_do_nothing_while_they_cannot_look(
+        self, docker: FakeDocker, engine: DockerEngine, verb: str
+    ) -> None:
+        """Whose container it is cannot be known, so it is left alone."""
+        docker.answers["inspect"] = (500, "locked")
+
+        with pytest.raises(EngineUnavailable, match="could not inspect web-1: locked"):
+            await getattr(engine, verb)(NAME)
+        assert docker.asked[verb] == 0
+
+    async def test_start_that_docker_refuses_is_refused(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A container that cannot be started says why."""
+        docker.add(Running=False)
+        docker.answers["start"] = (500, "OCI runtime create failed: exec: no such file: unknown")
+
+        with pytest.raises(SpecRefused, match=r"could not start web-1: exec: no such file$"):
+            await engine.start(NAME)
+
+    async def test_remove_that_docker_cannot_do_is_unknown(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A removal that failed half-way may be tried again."""
+        docker.add(Running=False)
+        docker.answers["remove"] = (500, "device or resource busy")
+
+        with pytest.raises(EngineUnavailable, match="could not remove web-1: device"):
+            await engine.remove(NAME)
+
     async def test_tail_shows_lines_people_can_read(
         self, docker: FakeDocker, engine: DockerEngine
     ) -> None:
@@ -226,6 +257,48 @@ class TestCreate:
 
         endpoint = docker.bodies[-1]["EndpointConfig"]
         assert (docker.asked["connect"], endpoint["Aliases"]) == (2, ["w"])
+
+    @pytest.mark.parametrize("docker", ["1.43"], indirect=True)
+    @pytest.mark.parametrize(
+        ("answer", "refusal"),
+        [
+            ((403, "endpoint with name web-1 already exists in network db"), None),
+            ((404, "network db not found"), "network db not found"),
+        ],
+    )
+    async def test_does_not_mind_a_network_that_is_attached_already(
+        self,
+        docker: FakeDocker,
+        engine: DockerEngine,
+        answer: tuple[int, str],
+        refusal: str | None,
+    ) -> None:
+        """Attached is attached; a network that is gone meanwhile is refused."""
+        docker.answers["connect"] = answer
+
+        if refusal is None:
+            await engine.create(NAME, 1, app(networks=["db"]))
+        else:
+            with pytest.raises(SpecRefused, match=refusal):
+                await engine.create(NAME, 1, app(networks=["db"]))
+
+    async def test_does_not_know_when_the_networks_cannot_be_seen(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """An error is not a missing network."""
+        docker.answers["network"] = (500, "locked")
+
+        with pytest.raises(EngineUnavailable, match="look for network edge: locked"):
+            await engine.create(NAME, 1, app())
+
+    async def test_looks_again_when_the_name_is_taken_by_what_is_gone(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A name that was taken a moment ago may be free now."""
+        docker.answers["create"] = (409, 'The container name "/web-1" is already in use')
+
+        with pytest.raises(EngineUnavailable, match="gone again"):
+            await engine.create(NAME, 1, app())
 
     async def test_says_that_the_image_is_missing(
         self, docker: FakeDocker, engine: DockerEngine

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from tests.adapters.fake_docker import NAME, REVISION, SHOP, WEB, FakeDocker, Wakes, fake_docker
-from traefik_bg.adapters import docker_events
+from traefik_bg.adapters import docker_events, docker_inventory
 from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.model import AppName, ContainerState, Health, ReplicaName
@@ -83,6 +83,15 @@ class TestLooking:
         (found,) = await engine.containers(WEB)
 
         assert (found.state, found.exit_code, found.life) == (state, code, "")
+
+    async def test_does_not_guess_a_state_it_does_not_know(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A word of a Docker yet to come is no knowledge."""
+        docker.add(Status="dreaming")
+
+        with pytest.raises(EngineUnavailable, match="'dreaming'"):
+            await engine.containers(WEB)
 
     async def test_sees_only_this_instance(self, docker: FakeDocker, engine: DockerEngine) -> None:
         """Another service's containers on the same Docker do not exist for us (S6)."""
@@ -171,6 +180,17 @@ class TestLooking:
         await wakes.next()
         gate.set()
         await looking
+        await engine.containers(WEB)
+
+        assert docker.asked["inspect"] == 2
+
+    async def test_believes_nothing_for_ever(
+        self, docker: FakeDocker, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An event may get lost without a sign: after a while a container is inspected anew."""
+        monkeypatch.setattr(docker_inventory, "_KEPT_FOR", 0)
+        docker.add()
+        await engine.containers(WEB)
         await engine.containers(WEB)
 
         assert docker.asked["inspect"] == 2

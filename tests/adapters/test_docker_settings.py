@@ -49,6 +49,10 @@ def check(**container: Any) -> Any:
     return body(**container).get("Healthcheck")
 
 
+def device(outside: str, inside: str, may: str = "rwm") -> dict[str, str]:
+    return {"PathOnHost": outside, "PathInContainer": inside, "CgroupPermissions": may}
+
+
 def test_a_bare_app_gets_its_port_its_network_and_a_restart_policy() -> None:
     """An app that says nothing gets what zero-downtime needs, and nothing else."""
     assert body() == {
@@ -225,12 +229,7 @@ class TestHealthcheck:
         ("read_only", True, "ReadonlyRootfs", True),
         ("restart", "always", "RestartPolicy", {"Name": "always"}),
         ("restart", False, "RestartPolicy", {"Name": "no"}),
-        (
-            "restart",
-            "on-failure:3",
-            "RestartPolicy",
-            {"Name": "on-failure", "MaximumRetryCount": 3},
-        ),
+        ("restart", "on-failure", "RestartPolicy", {"Name": "on-failure"}),
         ("security_opt", ["no-new-privileges"], "SecurityOpt", ["no-new-privileges"]),
         ("shm_size", "1gb", "ShmSize", 1024**3),
         ("sysctls", {"net.core.somaxconn": 1024}, "Sysctls", {"net.core.somaxconn": "1024"}),
@@ -238,9 +237,9 @@ class TestHealthcheck:
         ("ulimits", {"nproc": 9}, "Ulimits", [{"Name": "nproc", "Soft": 9, "Hard": 9}]),
         (
             "ulimits",
-            {"nofile": {"soft": 1, "hard": 2}},
+            {"n": {"soft": 1, "hard": 2}},
             "Ulimits",
-            [{"Name": "nofile", "Soft": 1, "Hard": 2}],
+            [{"Name": "n", "Soft": 1, "Hard": 2}],
         ),
         (
             "logging",
@@ -252,14 +251,7 @@ class TestHealthcheck:
             "devices",
             ["/dev/fuse", "/dev/a:/dev/b:r"],
             "Devices",
-            [
-                {
-                    "PathOnHost": "/dev/fuse",
-                    "PathInContainer": "/dev/fuse",
-                    "CgroupPermissions": "rwm",
-                },
-                {"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r"},
-            ],
+            [device("/dev/fuse", "/dev/fuse"), device("/dev/a", "/dev/b", "r")],
         ),
         (
             "devices",
@@ -301,6 +293,12 @@ def test_a_setting_of_the_process_is_put_where_docker_wants_it(
 ) -> None:
     """Each key of Compose reaches Docker under Docker's own name."""
     assert body(**{key: value})[field] == expected
+
+
+def test_restarts_may_be_limited() -> None:
+    """A number of attempts is part of the policy."""
+    policy = {"Name": "on-failure", "MaximumRetryCount": 3}
+    assert host(restart="on-failure:3")["RestartPolicy"] == policy
 
 
 class TestDeploy:
@@ -360,8 +358,8 @@ class TestRefusals:
             ({"cpus": "half"}, "web: cpus: 'half' is not a number of CPUs"),
             ({"stop_grace_period": "soon"}, "'soon' is not a duration; write it like 1m30s"),
             ({"restart": "maybe"}, "'maybe' is none of no, always, on-failure, unless-stopped"),
-            ({"ulimits": {"nofile": {"soft": 1}}}, "web: ulimits: 'hard'"),
-            ({"logging": "json-file"}, "web: logging: "),
+            ({"ulimits": {"nofile": {"soft": 1}}}, "web: ulimits: 'hard' is missing"),
+            ({"logging": "json-file"}, "web: logging: expected a mapping"),
             ({"expose": ["http"]}, "web: expose: "),
             ({"user": ["a"]}, "web: user: expected one value"),
             ({"ports": ["80:80"]}, "web: 'ports' is not supported"),

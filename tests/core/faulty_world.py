@@ -43,6 +43,8 @@ NEVER_HEALTHY = "web:never-healthy"
 CRASHES = "web:crashes"
 MISSING = "web:missing"
 REFUSED = "web:refused"
+BAD_RULE = "Host(`web.example`"
+"""A rule that Traefik refuses."""
 
 
 @dataclass(kw_only=True)
@@ -90,9 +92,15 @@ class FaultyWorld(World):
             confirmed_for=self._since(self.stood_since) if is_confirmed else None,
             weights_for=self._since(self.stood_since) if is_confirmed else None,
             routable=frozenset(routable),
-            refusals=dict(self.refusals),
+            refusals=self.refusals | self._refused_routes(),
             cooling=self._cooling(),
         )
+
+    def _refused_routes(self) -> dict[str, str]:
+        """Say what Traefik says of the routes it has loaded."""
+        loaded = self.loaded or Routing()
+        bad = any(route.rule == BAD_RULE for route in (*loaded.routes, *loaded.trial))
+        return {self.app: f"error while parsing rule {BAD_RULE}"} if bad and self.answers else {}
 
     def _cooling(self) -> dict[str, float]:
         """Leave alone what was started again and again, longer each time."""
@@ -279,6 +287,12 @@ class FaultyWorld(World):
             )
         for server in routing.servers:
             assert self._is_right(server), f"S7: {server} belongs to nobody"
+        is_bad = any(route.rule == BAD_RULE for route in routing.routes)
+        assert (
+            not is_bad
+            or self.published is None
+            or is_bad == any(route.rule == BAD_RULE for route in before.routes)
+        ), "routes: changed to what Traefik refuses"
 
     def _check_s3(self, routing: Routing | None) -> None:
         if self.desired is None or self.published is None:

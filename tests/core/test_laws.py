@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.core.build import WEB, app, canary
-from tests.core.faulty_world import CRASHES, MISSING, NEVER_HEALTHY, FaultyWorld
+from tests.core.faulty_world import BAD_RULE, CRASHES, MISSING, NEVER_HEALTHY, FaultyWorld
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import Approval, ContainerState, Health, Phase, Record, Rollout
+from traefik_bg.core.model import Approval, ContainerState, Health, Phase, Record, Rollout, Route
 
 SPECS = [
     app("web:1"),
@@ -29,6 +29,10 @@ SPECS = [
     app(CRASHES),
     app(MISSING),
     app("web:2", hold=True),
+    app("web:1", routes=(Route(rule="Host(`other.example`)"),)),
+    app("web:4", routes=(Route(rule="Host(`other.example`)"),)),
+    app("web:1", routes=(Route(rule=BAD_RULE),)),
+    app("web:4", routes=(Route(rule=BAD_RULE),)),
 ]
 IMAGES = {"web:1", "web:2", "web:3", "web:4", "web:5", NEVER_HEALTHY, CRASHES}
 

@@ -566,7 +566,9 @@ class FakeRouter:
                 asyncio.get_running_loop().call_later(traefik.lag, self._load, traefik)
             self._observe()
 
-        await self._tape.act("router", "publish", f"{app} {_told(routing)}", effect, RouterUnavailable)
+        await self._tape.act(
+            "router", "publish", f"{app} {_told(routing)}", effect, RouterUnavailable
+        )
 
     def state(self, app: AppName) -> RoutingState:
         """Return what is published and confirmed for the app."""
@@ -584,7 +586,9 @@ class FakeRouter:
         if state.confirmed_for is None:
             return replace(state, detail=self._detail())
         rules = [route.rule for route in part.routes] if part is not None else []
-        return replace(state, refusal=next((self.refuses[r] for r in rules if r in self.refuses), None))
+        return replace(
+            state, refusal=next((self.refuses[r] for r in rules if r in self.refuses), None)
+        )
 
     def apps(self) -> frozenset[AppName]:
         """Return the apps that have a part in the published document."""

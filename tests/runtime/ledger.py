@@ -119,7 +119,9 @@ class Ledger:
 
     def removing(self, box: Box) -> None:
         """Check a removal: S2 and S7."""
-        self._require(not self.router.may_route_to(box.name), f"S7: {box.name} removed while routed")
+        self._require(
+            not self.router.may_route_to(box.name), f"S7: {box.name} removed while routed"
+        )
 
     # --- traffic ----------------------------------------------------------------------------------
 
@@ -227,7 +229,9 @@ class Ledger:
         good, before = record.good, self.good.get(app)
         if good is None:
             return
-        is_ours = any(e.outcome is Outcome.SUCCEEDED and e.revision == good.revision for e in endings)
+        is_ours = any(
+            e.outcome is Outcome.SUCCEEDED and e.revision == good.revision for e in endings
+        )
         if is_ours:
             self._check_promotion(app, good, before)
         self.good[app] = good

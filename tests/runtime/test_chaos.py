@@ -124,7 +124,13 @@ class Chaos:
         which = self._random.randrange(len(self._stage.router.traefiks))
         router = self._stage.router
         doing = self._random.choice(
-            [router.stick, router.unstick, router.stop_answering, router.answer_again, router.restart]
+            [
+                router.stick,
+                router.unstick,
+                router.stop_answering,
+                router.answer_again,
+                router.restart,
+            ]
         )
         self._tell(f"{doing.__name__} {which}")
         doing(which)

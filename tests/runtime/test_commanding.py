@@ -125,7 +125,9 @@ async def test_rollback_can_name_a_revision() -> None:
     async with Stage() as stage:
         for spec in (V1, V2, V3):
             await stage.deployed(spec)
-        with pytest.raises(CommandRefused, match=f"rollback can go to {V2.revision} .web:2., {V1.revision}"):
+        with pytest.raises(
+            CommandRefused, match=f"rollback can go to {V2.revision} .web:2., {V1.revision}"
+        ):
             await stage.command(Verb.ROLLBACK, to=V3.revision)
         await stage.command(Verb.ROLLBACK, to=V1.revision)
         await stage.settle()

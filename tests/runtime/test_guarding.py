@@ -140,8 +140,9 @@ async def test_a_world_that_moved_is_looked_at_again_and_is_nobodys_mistake(
         stage.engine.images["web:2"] = Behaviour(comes_back=False)
         v2 = web("web:2")
         stage.want(v2)
-        await stage.until(lambda: "1 of 2" in stage.reason or len(
-            [b for b in stage.boxes(v2) if b.is_ready]) == 2)
+        await stage.until(
+            lambda: "1 of 2" in stage.reason or len([b for b in stage.boxes(v2) if b.is_ready]) == 2
+        )
         looks = stage.tape.count("containers")
         await stage.until(lambda: stage.tape.count("containers") > looks)
         stage.engine.tells = False

@@ -20,7 +20,9 @@ from tests.runtime.tape import Mishap
 from traefik_bg.core.model import AppSpec, Phase, RevisionId, Route, Step
 
 V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
-CANARY = web("web:2", rollout=replace(SHORT, steps=(Step(weight=10, pause=2.0), Step(weight=50, pause=2.0))))
+CANARY = web(
+    "web:2", rollout=replace(SHORT, steps=(Step(weight=10, pause=2.0), Step(weight=50, pause=2.0)))
+)
 NEVER_HEALTHY, CRASHING = web("web:never-healthy"), web("web:crashing")
 FADING = web("web:fading")
 """Healthy at first, and sick while it bakes."""

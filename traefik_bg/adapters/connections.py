@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import re
 import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import structlog
 
 from traefik_bg.core.ports import Container
 
@@ -24,8 +27,12 @@ _OPEN = {_ESTABLISHED, _CLOSE_WAIT}
 # network, and what waits there, vanishes with its process.
 _SENDING = {_FIN_WAIT1, _LAST_ACK, _CLOSING}
 
+MISSES = 5  # in a row from the start; a process that is just ending explains one or two
+
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _LOCAL_ADDRESS = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
+
+log = structlog.get_logger()
 
 
 class ProcConnectionCounter:
@@ -33,11 +40,27 @@ class ProcConnectionCounter:
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
+        self._misses = 0.0
 
     async def open_connections(self, container: Container, port: int) -> int | None:
         """Return the replica's established connections on its port; None: cannot be counted."""
-        # A busy replica's table has thousands of lines, and the kernel is slow to write them.
-        return await asyncio.to_thread(self._count, container, port)
+        # In a thread: the kernel takes milliseconds to write a table, however short it is.
+        count = await asyncio.to_thread(self._count, container, port)
+        self._report(container, count)
+        return count
+
+    def _report(self, container: Container, count: int | None) -> None:
+        """Say once, if nothing can ever be counted, what would help; drains last longer so."""
+        if count is not None:
+            self._misses = -math.inf
+        elif container.pid:
+            self._misses += 1
+        if self._misses == MISSES:
+            log.warning(
+                "connections.unseen",
+                effect="drains last as long as they may",
+                hint="a service in a container needs the host's processes: pid: host",
+            )
 
     def _count(self, container: Container, port: int) -> int | None:
         if not container.pid:

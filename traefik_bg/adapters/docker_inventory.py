@@ -23,6 +23,7 @@ from traefik_bg.adapters.docker_settings import (
     REPLICA_LABEL,
     REVISION_LABEL,
 )
+from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.model import AppName, ContainerState, Health, ReplicaName, RevisionId
 from traefik_bg.core.ports import Container
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 _STATES = {state.value: state for state in ContainerState} | {
     "dead": ContainerState.EXITED  # its removal failed half-way: to be removed again
 }
+_KEPT_FOR = 60.0  # Docker drops events for whoever reads too slowly: believe nothing for ever
 _NEVER = "0001-01-01T00:00:00Z"  # how Docker writes "not started yet"
 
 
@@ -46,6 +48,18 @@ class Row:
     ip: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inspection:
+    """What was seen of a container, and until when it is believed."""
+
+    container: Container
+    until: float
+
+    def holds(self, row: Row, now: float) -> bool:
+        """Tell whether it is still believed, given what a listing says."""
+        return self.container.state is row.state and now < self.until
+
+
 class Inventory:
     """Answers which containers there are, with as few calls as it takes to be sure."""
 
@@ -54,7 +68,7 @@ class Inventory:
         self._instance = instance
         self._network = network
         self._listing = Shared(self._list)
-        self._inspected: dict[str, Container] = {}
+        self._inspected: dict[str, _Inspection] = {}
         self._asking: dict[str, object] = {}
         self._is_heard = False
 
@@ -112,7 +126,7 @@ class Inventory:
         rows = [row(item, self._network) for item in listed if APP_LABEL in item["Labels"]]
         ids = {found.id for found in rows}
         for key, kept in tuple(self._inspected.items()):
-            if key not in ids and one in {None, kept.app}:
+            if key not in ids and one in {None, kept.container.app}:
                 del self._inspected[key]
         apps: dict[AppName, list[Row]] = {}
         for found in rows:
@@ -121,10 +135,9 @@ class Inventory:
 
     async def _container(self, row: Row) -> Container | None:
         """Return the row's container; None when it has vanished since it was listed."""
-        kept = self._inspected.get(row.id)
-        if kept is not None and kept.state is row.state:
-            same = kept.ip == row.ip and kept.name == row.name
-            return kept if same else replace(kept, ip=row.ip, name=row.name)
+        now = asyncio.get_running_loop().time()
+        if (kept := self._inspected.get(row.id)) is not None and kept.holds(row, now):
+            return replace(kept.container, ip=row.ip, name=row.name)
         asking = self._asking[row.id] = object()
         try:
             found = container(await self._inspect(row.id), self._network)
@@ -134,7 +147,7 @@ class Inventory:
             raise unexpected(error, f"inspect {row.name}") from error
         # An event since we asked has taken the mark away: then the answer may already be old.
         if self._asking.pop(row.id, None) is asking and self._is_heard:
-            self._inspected[row.id] = found
+            self._inspected[row.id] = _Inspection(container=found, until=now + _KEPT_FOR)
         return found
 
     async def _inspect(self, container_id: str) -> Any:
@@ -190,7 +203,7 @@ def row(item: Mapping[str, Any], network: str) -> Row:
         id=item["Id"],
         name=ReplicaName(name[1:]),
         app=AppName(item["Labels"][APP_LABEL]),
-        state=_STATES[item["State"]],
+        state=_state(item["State"]),
         ip=_address(item, network),
     )
 
@@ -199,7 +212,8 @@ def container(item: Mapping[str, Any], network: str) -> Container:
     """Return a container as Docker's inspection describes it."""
     state, labels = item["State"], item["Config"]["Labels"]
     number = labels.get(REPLICA_LABEL, "")
-    has_ended = _STATES[state["Status"]] in {ContainerState.EXITED, ContainerState.RESTARTING}
+    status = _state(state["Status"])
+    has_ended = status in {ContainerState.EXITED, ContainerState.RESTARTING}
     started = state["StartedAt"]
     return Container(
         name=ReplicaName(item["Name"].removeprefix("/")),
@@ -207,7 +221,7 @@ def container(item: Mapping[str, Any], network: str) -> Container:
         revision=RevisionId(labels.get(REVISION_LABEL, "")),
         number=int(number) if number.isdecimal() else 0,
         id=item["Id"],
-        state=_STATES[state["Status"]],
+        state=status,
         life="" if started == _NEVER else started,
         ip=_address(item, network),
         pid=state["Pid"],
@@ -215,6 +229,13 @@ def container(item: Mapping[str, Any], network: str) -> Container:
         restarts=item.get("RestartCount", 0),
         docker_health=_health(state.get("Health")),
     )
+
+
+def _state(word: str) -> ContainerState:
+    try:
+        return _STATES[word]
+    except KeyError:
+        raise EngineUnavailable(f"Docker calls a container {word!r}: nobody knows what") from None
 
 
 def _address(item: Mapping[str, Any], network: str) -> str:

@@ -95,7 +95,11 @@ def _refusing(spec: AppSpec, key: str) -> Iterator[None]:
     """Say of which app and which key a setting makes no sense."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except AttributeError as error:
+        raise SpecRefused(f"{spec.name}: {key}: expected a mapping") from error
+    except KeyError as error:
+        raise SpecRefused(f"{spec.name}: {key}: {error} is missing") from error
+    except (ValueError, TypeError) as error:
         raise SpecRefused(f"{spec.name}: {key}: {error}") from error
 
 

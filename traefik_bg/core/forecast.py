@@ -183,7 +183,7 @@ def forecast(seen: Observation, record: Record) -> Iterator[Stage]:
     last = ""
     for _ in range(MAX_LOOKS):
         now = plan(world.observe(), world.record)
-        if now.reason != last:
+        if now.reason != last or now.actions:
             last = now.reason
             yield Stage(after=world.now, plan=now)
         world.record = now.record

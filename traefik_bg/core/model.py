@@ -144,6 +144,9 @@ class Routing:
     shares: tuple[Share, ...] = ()
     routes: tuple[Route, ...] = ()
     sticky: bool = False
+    trial: tuple[Route, ...] = ()
+    """Routes to be tried: loaded where no request reaches them, so that Traefik can refuse them
+    before they matter. Not read back from a published document."""
     fallback: Share | None = None
     """Blue, while it is warm: answers the GETs and HEADs that the shares fail to; has no weight."""
 
@@ -271,6 +274,8 @@ class Rejection:
     revision: RevisionId
     reason: str
     log: tuple[str, ...] = ()
+    is_about_routes: bool = False
+    """Only the routes were refused; nothing is known against the revision itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

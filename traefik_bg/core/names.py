@@ -18,7 +18,7 @@ RETRY = "traefik-bg-retry"
 CATCH = "traefik-bg-catch"
 """The middleware that swallows green's failing answers, so that blue's can be given."""
 
-_DERIVED = re.compile(r"-(guard|caught|route-\d+(-guard)?|[0-9a-f]{8})$")
+_DERIVED = re.compile(r"-(guard|caught|trial-\d+|route-\d+(-guard)?|[0-9a-f]{8})$")
 
 
 def router_name(app: str, number: int) -> str:
@@ -29,6 +29,11 @@ def router_name(app: str, number: int) -> str:
 def router_names(app: str, routing: Routing) -> list[str]:
     """Return the names of the routers of an app, one for each route."""
     return [router_name(app, number) for number in range(1, len(routing.routes) + 1)]
+
+
+def trial_name(app: str, number: int) -> str:
+    """Return the name of the router that tries an app's route; routes are counted from 1."""
+    return f"{app}-trial-{number}"
 
 
 def balancer_name(app: str, revision: str) -> str:
@@ -59,7 +64,7 @@ def owner(router: str, apps: Iterable[str]) -> str | None:
     """
     known = frozenset(apps)
     while True:
-        base = re.sub(r"(-route-\d+)?(-guard)?$", "", router)
+        base = re.sub(r"(-trial-\d+|(-route-\d+)?(-guard)?)$", "", router)
         found = next((name for name in (router, base) if name in known), None)
         if found is not None or "-" not in router:
             return found

@@ -46,6 +46,7 @@ from traefik_bg.core.traffic_rules import (
     bake,
     confirm,
     keep_routing_true,
+    rehearse,
     shift,
     unroute_unwanted_app,
 )
@@ -153,6 +154,7 @@ RULES: tuple[Callable[[Situation], Decision | None], ...] = (
     provide,
     prove,
     confirm,
+    rehearse,
     await_approval,
     shift,
     bake,

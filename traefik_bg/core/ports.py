@@ -82,7 +82,8 @@ class Engine(Protocol):
 
         Raises:
             EngineUnavailable: Docker did not answer; it may have been started.
-            SpecRefused: it cannot be started (a missing executable, a taken port, …).
+            SpecRefused: it cannot be started (a missing executable, a taken port, …), or the name
+                belongs to a stranger.
             Conflict: it is gone.
         """
         ...
@@ -92,6 +93,7 @@ class Engine(Protocol):
 
         Raises:
             EngineUnavailable: Docker did not answer; it may have been stopped.
+            SpecRefused: the name belongs to a stranger.
         """
         ...
 
@@ -101,6 +103,7 @@ class Engine(Protocol):
         Raises:
             EngineUnavailable: Docker did not answer; it may have been removed.
             Conflict: it runs.
+            SpecRefused: the name belongs to a stranger.
         """
         ...
 

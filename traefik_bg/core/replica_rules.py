@@ -70,12 +70,11 @@ def _kept_revisions(s: Situation) -> frozenset[RevisionId | None]:
     """Return the revisions that must stay although they may have no weight (S4)."""
     if s.seen.desired is None or (s.is_proven and s.weight == FULL):
         return frozenset()
-    bad = s.record.rejection.revision if s.record.rejection else None
     if s.record.good is None:
         # Who is good is not known (a first deployment, or a lost record): keep all that may live.
         living = {r for r in s.others if any(map(s.may_live, s.of(r)))}
-        return frozenset(living - {bad} or (living if s.seen.published is not None else ()))
-    return frozenset({*s.ways_back, s.blue} - {bad})
+        return frozenset(living - {s.bad} or (living if s.seen.published is not None else ()))
+    return frozenset({*s.ways_back, s.blue} - {s.bad})
 
 
 def is_drained(s: Situation, replica: Replica) -> bool:

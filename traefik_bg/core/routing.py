@@ -58,9 +58,13 @@ def _dressed(situation: Situation, shares: tuple[Share, ...]) -> Routing:
     target, blue = situation.target, situation.blue
     weights = {share.revision: share.weight for share in shares}
     has_all = target is not None and weights.get(target.revision) == FULL
-    source: AppSpec | Routing = situation.routed
-    if target is not None and (has_all or situation.seen.published is None):
+    published = situation.routed
+    source: AppSpec | Routing = published
+    if target is not None and has_all and not needs_rehearsal(situation):
         source = target
+    if target is not None and situation.seen.published is None:
+        source = target
+    is_pending = target is not None and published.trial == target.routes != source.routes
     fallback = None
     if (
         target is not None
@@ -70,4 +74,22 @@ def _dressed(situation: Situation, shares: tuple[Share, ...]) -> Routing:
         and weights.get(target.revision, 0) > 0
     ):
         fallback = Share(revision=blue, weight=0, servers=situation.servers(blue))
-    return Routing(shares=shares, routes=source.routes, sticky=source.sticky, fallback=fallback)
+    return Routing(
+        shares=shares,
+        routes=source.routes,
+        sticky=source.sticky,
+        trial=published.trial if is_pending else (),
+        fallback=fallback,
+    )
+
+
+def needs_rehearsal(situation: Situation) -> bool:
+    """Tell whether the target has routes that Traefik has not been seen to accept.
+
+    A route that Traefik refuses answers 404 to everybody; so it is loaded first where no request
+    reaches it.
+    """
+    target, published = situation.target, situation.seen.published
+    if target is None or published is None or published.routes == target.routes:
+        return False
+    return published.trial != target.routes or not situation.is_confirmed

@@ -167,7 +167,7 @@ class Situation:
         holder = next((r for r in alive if weights.get(r) == FULL), None)
         good = self.record.good.revision if self.record.good else None
         deployment = self.record.deployment
-        bad = self.record.rejection.revision if self.record.rejection else None
+        bad = self.bad
         ranked = sorted(
             alive,
             key=lambda revision: (
@@ -180,6 +180,12 @@ class Situation:
             ),
         )
         return ranked[0] if ranked else None
+
+    @property
+    def bad(self) -> RevisionId | None:
+        """The revision that has been found wanting; None when none has."""
+        rejection = self.record.rejection
+        return None if rejection is None or rejection.is_about_routes else rejection.revision
 
     @property
     def ways_back(self) -> frozenset[RevisionId]:

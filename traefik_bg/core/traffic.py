@@ -39,11 +39,13 @@ from traefik_bg.core.names import (
     replicas_name,
     router_name,
     router_names,
+    trial_name,
 )
 
 MARKER_HEADER = "X-Traefik-Bg"
 MARKER_HOST = "traefik-bg.internal"
 MARKER_PATH = "/loaded"
+TRIAL_HOST = "trial.traefik-bg.internal"
 
 _TRANSPORT = {
     # Without it Traefik keeps 2 idle connections a replica: a third of the throughput (measured).
@@ -138,20 +140,13 @@ def _add(section: Document, parts: Document) -> None:
 
 def _routers(app: AppName, routing: Routing, features: Features) -> Document:
     guarded = _fallback(routing, features) is not None
-    routers: Document = {}
+    routers: Document = {
+        trial_name(app, number): _trial_router(app, route, features)
+        for number, route in enumerate(routing.trial, start=1)
+    }
     for name, route in zip(router_names(app, routing), routing.routes, strict=True):
-        rule = route.rule.strip()
-        router: Document = {"rule": rule, "service": app}
-        if route.entrypoints:
-            router["entryPoints"] = list(route.entrypoints)
-        middlewares = [*route.middlewares, *([RETRY] if features.retry else [])]
-        if middlewares:
-            router["middlewares"] = middlewares
-        if (priority := _priority(route)) is not None:
-            router["priority"] = priority
-        if route.tls is not None:
-            router["tls"] = json.loads(route.tls)
-        routers[name] = router
+        rule, priority = route.rule.strip(), _priority(route)
+        router = routers[name] = _router(app, route, features)
         if guarded:
             # Equal priorities and no request that both match: nobody else's rule is leapfrogged.
             router["priority"] = priority or _default_priority(rule)
@@ -162,6 +157,30 @@ def _routers(app: AppName, routing: Routing, features: Features) -> Document:
             }
             router["rule"] = f"({rule}) && !({_SAFE})"
     return routers
+
+
+def _router(app: AppName, route: Route, features: Features) -> Document:
+    router: Document = {"rule": route.rule.strip(), "service": app}
+    if route.entrypoints:
+        router["entryPoints"] = list(route.entrypoints)
+    middlewares = [*route.middlewares, *([RETRY] if features.retry else [])]
+    if middlewares:
+        router["middlewares"] = middlewares
+    if (priority := _priority(route)) is not None:
+        router["priority"] = priority
+    if route.tls is not None:
+        router["tls"] = json.loads(route.tls)
+    return router
+
+
+def _trial_router(app: AppName, route: Route, features: Features) -> Document:
+    """Return the route as a router that no request reaches; it asks for no certificate."""
+    router = _router(app, route, features)
+    router["rule"] = f"({router['rule']}) && Host(`{TRIAL_HOST}`)"
+    if router.get("tls"):
+        unwanted = {"certResolver", "domains"}
+        router["tls"] = {k: v for k, v in router["tls"].items() if k not in unwanted}
+    return router
 
 
 def _default_priority(rule: str) -> int:

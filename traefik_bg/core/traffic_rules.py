@@ -10,7 +10,7 @@ from dataclasses import replace
 from traefik_bg.core.actions import Ending
 from traefik_bg.core.decision import INSTANT, Decision, counted, listed, publish
 from traefik_bg.core.model import Approval, AppSpec, Outcome, Phase
-from traefik_bg.core.routing import routing_at
+from traefik_bg.core.routing import needs_rehearsal, routing_at
 from traefik_bg.core.situation import FULL, Situation
 
 KEPT_GOOD_SPECS = 5
@@ -53,6 +53,15 @@ def confirm(s: Situation) -> Decision | None:
     if s.is_confirmed or s.seen.published is None:
         return None
     return Decision(reason="waiting for Traefik to load the routing", phase=Phase.CONFIRMING)
+
+
+def rehearse(s: Situation) -> Decision | None:
+    """Have Traefik load changed routes where no request reaches them, before they matter."""
+    target = s.target
+    if target is None or not needs_rehearsal(s):
+        return None
+    routing = replace(s.routed, trial=target.routes)
+    return publish(s, routing, f"trying the routes of {target.revision}", Phase.CONFIRMING)
 
 
 def await_approval(s: Situation) -> Decision | None:

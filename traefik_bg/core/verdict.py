@@ -7,6 +7,8 @@ hit blue just as much is none, and neither is what is unknown (S5).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from traefik_bg.core.model import AppSpec, ContainerState, Health, Rejection, Replica
 from traefik_bg.core.situation import FULL, Situation
 
@@ -18,7 +20,10 @@ def rejection(s: Situation) -> Rejection | None:
         return None
     routing_refused = s.seen.refusals.get(s.seen.app)
     if routing_refused is not None:
-        return _rejection(target, f"Traefik refuses the routing: {routing_refused}")
+        return replace(
+            _rejection(target, f"Traefik refuses the routes: {routing_refused}"),
+            is_about_routes=True,
+        )
     if s.is_proven or (s.weight == FULL and s.blue is None):
         return None  # proven before, or there is nothing to go back to: rejecting helps nobody
     if _may_be_all_there_is(s):

@@ -103,8 +103,7 @@ class Observer:
                 container,
                 vitals[container.name],
                 routing,
-                checkup(container).port,
-                is_busy=container.name in busy,
+                checkup(container),
             )
             for container in containers
         ]
@@ -131,15 +130,16 @@ class Observer:
         return refusals
 
     async def _replica(
-        self, container: Container, vital: Vital, routing: RoutingState, port: int, *, is_busy: bool
+        self, container: Container, vital: Vital, routing: RoutingState, checkup: Checkup
     ) -> Replica:
         unrouted_for = routing.unrouted_for(container.name)
         is_published = routing.published is not None and routing.published.has(container.name)
         is_running = container.state is ContainerState.RUNNING
         connections = None
         if is_running and not is_published:
-            connections = await self._counter.open_connections(container, port)
-        failed = not is_running or vital.health is Health.UNHEALTHY or vital.restarts > 0
+            connections = await self._counter.open_connections(container, checkup.port)
+        is_late = vital.health is Health.STARTING and vital.age >= checkup.policy.deadline
+        failed = not is_running or is_late or vital.health is Health.UNHEALTHY or vital.restarts > 0
         return Replica(
             name=container.name,
             revision=container.revision,
@@ -147,7 +147,7 @@ class Observer:
             state=container.state,
             address=self._address(container),
             # It may be on its way down: whatever it says, nobody can know how it is in a moment.
-            health=Health.UNKNOWN if is_busy else vital.health,
+            health=Health.UNKNOWN if checkup.is_busy else vital.health,
             health_reason=vital.reason,
             age=vital.age,
             restarts=vital.restarts,

@@ -54,6 +54,8 @@ class AppStatus:
     since: float = 0.0
     """The loop's time at which the phase began."""
     desired_error: str | None = None
+    looked_at: float | None = None
+    """The loop's time of the last look: durations in what was seen are as old as that."""
     record: Record = field(default_factory=Record)
     seen: Observation | None = None
     routing: RoutingState = field(default_factory=RoutingState)
@@ -181,12 +183,15 @@ class Reconciler:
         """Look, decide, remember, act; return the seconds until the next look."""
         desired = self._desired()
         if desired != self._wish:
-            self._operations.forget(lambda _about: True)  # a new wish: what was refused may work now
+            self._operations.forget(
+                lambda _about: True
+            )  # a new wish: what was refused may work now
             self._wish = desired
         if self._record is None:
             self._record = await self._parts.store.record(self._app)
         sight = await self._observer.look(desired, self._record)
         self.status.seen, self.status.routing = sight.seen, sight.routing
+        self.status.looked_at = asyncio.get_running_loop().time()
         await self._obey_orders(sight.seen)
         if (broken := self._operations.broken_law) is not None:
             self._operations.broken_law = None
@@ -280,14 +285,17 @@ class Reconciler:
     def _tell(self, made: Plan) -> None:
         """Log a decision when it is a new one, and a wait when its kind is new."""
         before = self.status.reason
-        if made.phase is not self.status.phase:
-            self.status.since = asyncio.get_running_loop().time()
-        self.status.phase, self.status.reason = made.phase, made.reason
+        self._enter(made.phase)
+        self.status.reason = made.reason
         if _kind(made.reason) != _kind(before) or made.actions:
             actions = [str(action) for action in made.actions]
             log.info("app.decided", app=self._app, phase=made.phase, reason=made.reason, do=actions)
         if made.reason != before:
             self._announce()
+
+    def _enter(self, phase: Phase) -> None:
+        if phase is not self.status.phase:
+            self.status.phase, self.status.since = phase, asyncio.get_running_loop().time()
 
     def _is_over(self, made: Plan, seen: Observation) -> bool:
         return (

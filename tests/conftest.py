@@ -1,0 +1,24 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+
+def pytest_sessionstart() -> None:
+    """Keep pytest-asyncio from making a first event loop that nobody closes.
+
+    It does so where there is none set, and warnings are errors here.
+    """
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def _sync_tests_have_no_loop(request: pytest.FixtureRequest) -> None:
+    """Keep looptime from making one for a test that is not asynchronous."""
+    function = getattr(request, "function", None)
+    if function is not None and not inspect.iscoroutinefunction(function):
+        asyncio.set_event_loop(None)
