@@ -204,7 +204,7 @@ class Stage:
             "rollout": {"bake": "1s", "drain": "8s"},
         }
         for key, value in changes.items():
-            merged = isinstance(value, dict) and isinstance(app.get(key), dict)
+            merged = key in {"health", "rollout"}
             app[key] = {**app[key], **value} if merged else value
         self.write({"apps": {APP: app}})
 
@@ -260,6 +260,15 @@ class Stage:
             ),
             within=within,
         )
+
+    async def until_gone(self, *, within: float = 30) -> None:
+        """Wait until the service knows nothing of the app any more."""
+        async with asyncio.timeout(within), aiohttp.ClientSession() as session:
+            status = 200
+            while status != 404:
+                await asyncio.sleep(0.1)
+                async with session.get(f"{self.api}/api/apps/{APP}") as answer:
+                    status = answer.status
 
     def tail(self, lines: int = 40) -> str:
         """Return the end of the service's log."""

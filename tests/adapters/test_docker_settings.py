@@ -18,6 +18,7 @@ from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, canonical_json
 
 NEW: ApiVersion = (1, 45)
 OLD: ApiVersion = (1, 43)
+THRICE = {"Name": "on-failure", "MaximumRetryCount": 3}
 
 
 def app(health: HealthPolicy | None = None, **container: Any) -> AppSpec:
@@ -213,10 +214,8 @@ class TestHealthcheck:
     ("key", "value", "field", "expected"),
     [
         ("cap_add", ["NET_ADMIN"], "CapAdd", ["NET_ADMIN"]),
-        ("cap_drop", ["ALL"], "CapDrop", ["ALL"]),
         ("cpus", "0.5", "NanoCpus", 500_000_000),
         ("dns", "9.9.9.9", "Dns", ["9.9.9.9"]),
-        ("dns", ["9.9.9.9", "1.1.1.1"], "Dns", ["9.9.9.9", "1.1.1.1"]),
         ("extra_hosts", ["a:1.2.3.4", "b=::1"], "ExtraHosts", ["a:1.2.3.4", "b:::1"]),
         ("extra_hosts", {"a": "host-gateway"}, "ExtraHosts", ["a:host-gateway"]),
         ("extra_hosts", {"a": ["1.2.3.4", "[::1]"]}, "ExtraHosts", ["a:1.2.3.4", "a:::1"]),
@@ -229,7 +228,7 @@ class TestHealthcheck:
         ("read_only", True, "ReadonlyRootfs", True),
         ("restart", "always", "RestartPolicy", {"Name": "always"}),
         ("restart", False, "RestartPolicy", {"Name": "no"}),
-        ("restart", "on-failure", "RestartPolicy", {"Name": "on-failure"}),
+        ("restart", "on-failure:3", "RestartPolicy", THRICE),
         ("security_opt", ["no-new-privileges"], "SecurityOpt", ["no-new-privileges"]),
         ("shm_size", "1gb", "ShmSize", 1024**3),
         ("sysctls", {"net.core.somaxconn": 1024}, "Sysctls", {"net.core.somaxconn": "1024"}),
@@ -293,12 +292,6 @@ def test_a_setting_of_the_process_is_put_where_docker_wants_it(
 ) -> None:
     """Each key of Compose reaches Docker under Docker's own name."""
     assert body(**{key: value})[field] == expected
-
-
-def test_restarts_may_be_limited() -> None:
-    """A number of attempts is part of the policy."""
-    policy = {"Name": "on-failure", "MaximumRetryCount": 3}
-    assert host(restart="on-failure:3")["RestartPolicy"] == policy
 
 
 class TestDeploy:

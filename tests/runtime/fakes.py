@@ -498,6 +498,8 @@ class FakeRouter:
 
     def open(self) -> None:
         """Be started anew with the service: the file is read, nothing else is known."""
+        parts = {app: replace(part, trial=()) for app, part in self.file.parts.items()}
+        self.file = self.editions[-1] = Edition(self.file.number, parts)  # trials are not read back
         self.is_known = False
         self.known_from, self._timers, self._watched = self.file.number, {}, None
         asyncio.get_running_loop().call_later(0.02, self._learn)
@@ -585,7 +587,8 @@ class FakeRouter:
         )
         if state.confirmed_for is None:
             return replace(state, detail=self._detail())
-        rules = [route.rule for route in part.routes] if part is not None else []
+        routes = (*part.routes, *part.trial) if part is not None else ()
+        rules = [route.rule for route in routes]
         return replace(
             state, refusal=next((self.refuses[r] for r in rules if r in self.refuses), None)
         )
@@ -612,7 +615,7 @@ class FakeRouter:
     # --- loading and confirming -------------------------------------------------------------------
 
     def _load(self, traefik: FakeTraefik) -> None:
-        if traefik.is_stuck or traefik.loaded is self.file:
+        if traefik.is_stuck or traefik.loaded.number == self.file.number:
             return
         traefik.loaded = self.file
         self._ledger.loaded(traefik)

@@ -67,6 +67,11 @@ class Ledger:
         """Take note that nothing is remembered: what was rejected may be tried once more (L4)."""
         self.rejected.clear()
 
+    def wished(self, app: AppName, spec: AppSpec | None) -> None:
+        """Take note of an edit: coming back to what was rejected is a new wish (L3)."""
+        if spec is None or self.rejected.get(app) != spec.digest:
+            self.rejected.pop(app, None)
+
     def commanded(self, app: AppName, verb: Verb) -> None:
         """Take note of a command that was obeyed."""
         if verb is Verb.PROMOTE:

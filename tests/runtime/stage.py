@@ -171,10 +171,13 @@ class Stage:
 
     def want(self, *specs: AppSpec) -> None:
         """Edit the desired state: add apps, or change them."""
+        for spec in specs:
+            self.ledger.wished(spec.name, spec)
         self.source.want(*specs)
 
     def drop(self, name: AppName = WEB) -> None:
         """Take an app out of the desired state."""
+        self.ledger.wished(name, None)
         self.source.drop(name)
 
     async def command(self, verb: Verb, name: AppName = WEB, to: RevisionId | None = None) -> str:

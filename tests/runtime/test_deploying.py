@@ -140,7 +140,7 @@ async def test_a_change_of_routes_creates_no_container() -> None:
         begun = len(stage.tape.actions)
         stage.want(moved)
         await stage.settle()
-        assert [a.verb for a in stage.tape.actions[begun:]] == ["publish", "save"]
+        assert [a.verb for a in stage.tape.actions[begun:]] == ["publish", "publish", "save"]
         part = stage.router.part(WEB)
         assert part is not None
         assert part.routes == moved.routes

@@ -155,7 +155,7 @@ def _connect(base_url: str | None) -> APIClient:
     if base_url is not None:
         arguments["base_url"] = base_url
     client = APIClient(
-        version=os.environ.get("DOCKER_API_VERSION", "auto"),
+        version=os.environ.get("DOCKER_API_VERSION") or "auto",
         timeout=int(ASK_TIMEOUT),
         max_pool_size=POOLED_CONNECTIONS,
         **arguments,

@@ -55,7 +55,9 @@ def _died(s: Situation, target: AppSpec) -> Rejection | None:
     if not dead or _blue_died_too(s):
         return None
     replica = dead[0]
-    code = "" if replica.exit_code is None else f" with code {replica.exit_code}"
+    code = f" with code {replica.exit_code}"
+    if replica.exit_code is None:
+        code = " and was started again by Docker" if replica.is_running else ""
     last = f": {replica.log[-1]}" if replica.log else ""
     return _rejection(target, f"{replica.name} exited{code}{last}", replica.log)
 
