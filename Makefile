@@ -33,19 +33,19 @@ check: $(READY) ## format, lint, types, layers, unit tests: no Docker needed
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests $(ARGS)
+	$(BIN)/pytest tests -m "not slow" $(ARGS)
 
 format: $(READY) ## put the code in its format, and mend what lint can mend
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-laws: $(READY) ## only the planner's laws
-	$(BIN)/pytest tests/core/test_laws.py $(ARGS)
+laws: $(READY) ## the planner's laws, and that they notice every missing rule
+	$(BIN)/pytest tests/core/test_laws.py tests/core/test_teeth.py $(ARGS)
 
 integration: $(READY) ## real Docker and real Traefik in a world of their own (Linux, root)
 	scripts/testbed $(BIN)/pytest integration $(ARGS)
 
-test: check integration ## everything: what CI runs
+test: check laws integration ## everything: what CI runs
 
 bench: $(READY) ## measure, in the same kind of world
 	scripts/testbed $(BIN)/python -m integration.bench $(ARGS)

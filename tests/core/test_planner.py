@@ -480,7 +480,7 @@ def test_green_that_was_restarted_is_rejected() -> None:
         replicas(BLUE), (replica(GREEN, 0, restarts=1), replica(GREEN, 1)),
         published=routing((BLUE, 100)),
     )  # fmt: skip
-    assert refusal(made) == f"web-{G}-0 exited"
+    assert refusal(made) == f"web-{G}-0 exited and was started again by Docker"
 
 
 def test_green_that_we_stopped_ourselves_is_not_rejected_for_it() -> None:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from tests.runtime.fakes import Box, FakeEngine, FakeRouter, FakeSource, FakeStore, FakeTraefik
 
 DEFAULT_DRAIN = 30.0
+TO_NOTICE_WISH = 0.1
 TO_NOTICE_DEATH = 0.1  # seconds that may pass between the last look and the write
 TO_NOTICE_SICKNESS = 8.0  # seconds until `fall` probes have failed
+TO_NOTICE_HEALTH = 15.0  # seconds until it is looked at again, when a write has hung
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Ledger:
 
     def wished(self, app: AppName, spec: AppSpec | None) -> None:
         """Take note of an edit: coming back to what was rejected is a new wish (L3)."""
+        self._wished_at[app] = asyncio.get_running_loop().time()
         if spec is None or self.rejected.get(app) != spec.digest:
             self.rejected.pop(app, None)
 
@@ -135,7 +138,11 @@ class Ledger:
         desired = self.source.state.apps.get(app)
         before = self.router.part(app)
         if routing is None:
-            self._require(desired is None, f"S3: {app} taken out of the routing while desired")
+            unseen = asyncio.get_running_loop().time() - self._wished_at.get(app, -1.0)
+            self._require(
+                desired is None or unseen < TO_NOTICE_WISH,
+                f"S3: {app} taken out of the routing while desired",
+            )
             return
         for server in routing.servers:
             self._once_routed.add(server.replica)
@@ -181,6 +188,7 @@ class Ledger:
                 self._weights[app] = key
                 self.stood_since[app] = now
 
+    _wished_at: dict[AppName, float] = field(default_factory=dict)
     _weights: dict[AppName, str] = field(default_factory=dict)
     _once_routed: set[ReplicaName] = field(default_factory=set)
 
@@ -216,7 +224,7 @@ class Ledger:
     def _has_long_been_well(self, share: Share) -> bool:
         boxes = [self.engine.boxes.get(server.replica) for server in share.servers]
         return any(
-            box is not None and box.is_well and self._since(box) > TO_NOTICE_SICKNESS
+            box is not None and box.is_well and self._since(box) > TO_NOTICE_HEALTH
             for box in boxes
         )
 

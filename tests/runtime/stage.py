@@ -26,6 +26,7 @@ from tests.runtime.fakes import (
 from tests.runtime.ledger import Ledger
 from tests.runtime.tape import Tape
 from traefik_bg.core.commands import Verb
+from traefik_bg.core.errors import Unavailable
 from traefik_bg.core.model import (
     AppName,
     AppSpec,
@@ -183,7 +184,11 @@ class Stage:
     async def command(self, verb: Verb, name: AppName = WEB, to: RevisionId | None = None) -> str:
         """Say something as the operator."""
         async with asyncio.timeout(60):
-            sentence = await self.supervisor.command(name, verb, to)
+            try:
+                sentence = await self.supervisor.command(name, verb, to)
+            except Unavailable:
+                self.ledger.commanded(name, verb)  # it may have been obeyed
+                raise
         self.ledger.commanded(name, verb)
         return sentence
 

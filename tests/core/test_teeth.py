@@ -1,0 +1,67 @@
+"""The laws have teeth: without any one of its rules the planner breaks one.
+
+Each rule is taken out in turn, or replaced by a careless one, and the walk of `test_laws` must find
+it out. A rule that nothing misses is a rule that is not needed, or a law that is not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.core.test_laws import Walk
+from traefik_bg.core import planner, replica_rules, routing, traffic_rules, verdict
+
+pytestmark = pytest.mark.slow
+
+LOOK_LONG_ENOUGH = settings(
+    max_examples=1500,
+    stateful_step_count=50,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def walk() -> None:
+    """Walk until a law breaks, or for long."""
+    run_state_machine_as_test(Walk, settings=LOOK_LONG_ENOUGH)
+
+
+@pytest.mark.parametrize("rule", planner.RULES, ids=lambda rule: rule.__name__)
+def test_no_rule_can_be_left_out(rule: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planner without this rule breaks a law."""
+    rest = tuple(other for other in planner.RULES if other is not rule)
+    monkeypatch.setattr(planner, "RULES", rest)
+    with pytest.raises((AssertionError, StopIteration, ExceptionGroup)):
+        walk()
+
+
+CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
+    (verdict, "_refused", lambda *_: None),
+    (verdict, "_late", lambda *_: None),
+    (replica_rules, "is_drained", lambda *_: True),
+    (replica_rules, "_kept_revisions", lambda *_: frozenset()),
+    (routing, "_survivors", lambda s: s.routed.shares),
+    (traffic_rules, "_pause_left", lambda *_: 0.0),
+    (traffic_rules, "needs_rehearsal", lambda *_: False),
+    (planner, "_without_old_rejection", lambda _, record: record),
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "careless"), CARELESS, ids=[name for _, name, _ in CARELESS]
+)
+def test_no_part_of_a_rule_can_be_careless(
+    module: Any, name: str, careless: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A planner with this part done carelessly breaks a law."""
+    monkeypatch.setattr(module, name, careless)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        walk()
