@@ -367,7 +367,7 @@ def test_a_pull_that_failed_is_repeated_after_a_while() -> None:
         cooling={"web:2": 2.0},
     )  # fmt: skip
     assert not made.actions
-    assert made.reason == "web:2: it could not be pulled; trying again"
+    assert made.reason == "web:2 could not be pulled; trying again"
     assert made.recheck_after == 2.0
 
 
@@ -935,6 +935,21 @@ def test_scaling_down_takes_the_least_useful_out_of_the_routing_first() -> None:
     wanted = replace(BLUE, replicas=1)
     found = (replica(BLUE, 0, **SICK), replica(BLUE, 1), replica(BLUE, 2))
     made = decided(found, wanted=wanted, record=good(BLUE), published=routing((BLUE, 100), count=3))
+    assert [x.replica for x in published_by(made).servers] == [replica(BLUE, 1).name]
+
+
+def test_surplus_keeps_its_traffic_until_what_stays_is_proven() -> None:
+    """After a restart nobody knows yet which replicas are well: none is taken out (S3)."""
+    wanted = replace(BLUE, replicas=1)
+    known: dict[str, Any] = {
+        "wanted": wanted,
+        "record": good(BLUE),
+        "published": routing((BLUE, 100)),
+    }
+    unknown = replica(BLUE, 0, health=Health.UNKNOWN, **ROUTED)
+    made = decided((unknown, replica(BLUE, 1, health=Health.UNKNOWN, **ROUTED)), **known)
+    assert not made.actions
+    made = decided((unknown, replica(BLUE, 1, **ROUTED)), **known)
     assert [x.replica for x in published_by(made).servers] == [replica(BLUE, 1).name]
 
 

@@ -75,12 +75,14 @@ class Ledger:
         if spec is None or self.rejected.get(app) != spec.digest:
             self.rejected.pop(app, None)
 
-    def commanded(self, app: AppName, verb: Verb) -> None:
-        """Take note of a command that was obeyed."""
+    def commanded(self, app: AppName, verb: Verb, *, is_certain: bool = True) -> None:
+        """Take note of a command that was obeyed, or may have been."""
         if verb is Verb.PROMOTE:
             self.waived.add(app)
         if verb is Verb.RETRY:
-            self.rejected.pop(app, None)
+            self._retried.add(app)
+            if is_certain:
+                self.rejected.pop(app, None)
 
     # --- containers -------------------------------------------------------------------------------
 
@@ -92,7 +94,8 @@ class Ledger:
         is_routable = self.router.may_route_to(name, since=self.router.known_from)
         self._require(not is_routable, f"S7: {name} may still be routed to")
         rejected = self.rejected.get(spec.name)
-        self._require(rejected != spec.digest, f"L3: {spec.image} was rejected")
+        is_retried = spec.name in self._retried
+        self._require(is_retried or rejected != spec.digest, f"L3: {spec.image} was rejected")
         record = self.store.records.get(spec.name, Record())
         known = {record.good.revision} if record.good else set()
         known |= {record.deployment.revision} if record.deployment else set()
@@ -111,7 +114,7 @@ class Ledger:
 
     def _check_s4(self, box: Box) -> None:
         good, desired = self.good.get(box.app), self.source.state.apps.get(box.app)
-        if good is None or desired is None or box.revision != good.revision:
+        if good is None or desired is None or box.revision != good.revision or not box.is_running:
             return
         record = self.store.records.get(box.app, Record())
         if record.good is None and (record.rejection is not None or not box.is_well):
@@ -188,6 +191,7 @@ class Ledger:
                 self._weights[app] = key
                 self.stood_since[app] = now
 
+    _retried: set[AppName] = field(default_factory=set)
     _wished_at: dict[AppName, float] = field(default_factory=dict)
     _weights: dict[AppName, str] = field(default_factory=dict)
     _once_routed: set[ReplicaName] = field(default_factory=set)
@@ -236,6 +240,8 @@ class Ledger:
     def saving(self, app: AppName, record: Record, endings: Sequence[Ending]) -> None:
         """Check what is remembered: who is made good has had all traffic for its bake (S4)."""
         if record.rejection is not None:
+            if self.rejected.get(app) != record.rejection.spec:
+                self._retried.discard(app)
             self.rejected[app] = record.rejection.spec
         elif app in self.rejected and not self._is_still_desired(app):
             del self.rejected[app]

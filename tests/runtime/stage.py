@@ -187,7 +187,7 @@ class Stage:
             try:
                 sentence = await self.supervisor.command(name, verb, to)
             except Unavailable:
-                self.ledger.commanded(name, verb)  # it may have been obeyed
+                self.ledger.commanded(name, verb, is_certain=False)
                 raise
         self.ledger.commanded(name, verb)
         return sentence

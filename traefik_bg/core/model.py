@@ -258,6 +258,8 @@ class Observation:
     """Replicas and images that must be left alone, and for how many seconds more."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """Answers of no, by what they are about: an image, a replica, or the app's routing."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """What went wrong last with a replica or an image, where trying again may help."""
     guard_available: bool = False
     """Whether every Traefik knows how to fail over by status (3.7 and newer)."""
 

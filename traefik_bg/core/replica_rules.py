@@ -125,13 +125,18 @@ def _pull(s: Situation, target: AppSpec) -> Decision:
     if target.image in s.seen.busy:
         return Decision(reason=f"pulling {target.image}", phase=Phase.PULLING)
     if target.image in s.seen.cooling:
-        said = s.seen.refusals.get(target.image, "it could not be pulled")
-        return Decision(reason=f"{target.image}: {said}; trying again", phase=Phase.PULLING)
+        said = _trouble(s, target.image) or f"{target.image} could not be pulled"
+        return Decision(reason=f"{said}; trying again", phase=Phase.PULLING)
     return Decision(
         reason=f"pulling {target.image}",
         phase=Phase.PULLING,
         actions=(PullImage(image=target.image),),
     )
+
+
+def _trouble(s: Situation, about: str) -> str | None:
+    """Return what Docker said last about a replica or an image, when it was not well."""
+    return s.seen.refusals.get(about) or s.seen.failures.get(about)
 
 
 def _free_numbers(s: Situation, revision: RevisionId, count: int) -> list[int]:
@@ -159,7 +164,12 @@ def prove(s: Situation) -> Decision | None:
     if target is None or s.is_complete:
         return None
     waiting = [replica for replica in s.green if not replica.is_healthy]
-    reasons = sorted({replica.health_reason for replica in waiting if replica.health_reason})
+    prefix = f"{target.name}-{target.revision}-"
+    troubles = {*s.seen.failures, *s.seen.refusals}
+    reasons = sorted(
+        {replica.health_reason for replica in waiting if replica.health_reason}
+        | {_trouble(s, about) or "" for about in troubles if about.startswith(prefix)}
+    )
     said = f" ({'; '.join(reasons)})" if reasons else ""
     healthy = len(s.proven_replicas)
     left = [target.health.deadline - r.age for r in waiting if r.age < target.health.deadline]

@@ -116,12 +116,17 @@ class Situation:
         )
 
     def servers(self, revision: RevisionId) -> tuple[Server, ...]:
-        """Return the addresses of the revision's replicas that may get traffic."""
+        """Return the addresses of the revision's replicas that may get traffic.
+
+        The surplus leaves once all that is to stay has been seen to be healthy: after a restart of
+        the service nobody knows yet which of them are.
+        """
         port = self.port(revision)
+        leaving = self.surplus if self.is_complete else ()
         able = [
             replica
             for replica in self.of(revision)
-            if replica not in self.surplus and self.can_serve(replica)
+            if replica not in leaving and self.can_serve(replica)
         ]
         return tuple(sorted(Server(replica=r.name, address=r.address, port=port) for r in able))
 

@@ -119,6 +119,7 @@ class Observer:
             busy=busy,
             cooling=self._operations.cooling,
             refusals=self._refusals(routing),
+            failures=self._operations.failures,
             guard_available=self._router.guard_available,
         )
         return Sight(seen=seen, routing=routing)

@@ -43,8 +43,9 @@ class Operations:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._troubles: dict[str, _Trouble] = {}
         self._refusals: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
         self.meant: dict[str, bool] = {}
-        """Whether we last told a replica to run, or to end; absent: neither, in this life of ours."""
+        """Whether we last told a replica to run, or to end; absent: neither, in this life."""
         self.broken_law: LawBroken | None = None
 
     @property
@@ -56,6 +57,11 @@ class Operations:
     def refusals(self) -> Mapping[str, str]:
         """Answers of no, by subject."""
         return dict(self._refusals)
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """What went wrong last, by subject, until it goes well."""
+        return dict(self._failures)
 
     @property
     def cooling(self) -> Mapping[str, float]:
@@ -83,6 +89,7 @@ class Operations:
         try:
             for step in steps:
                 await step()
+            self._failures.pop(about, None)
             if is_risky:
                 self._note_start(about)
         except Refused as error:
@@ -95,6 +102,7 @@ class Operations:
         except LawBroken as error:
             self.broken_law = error
         except TraefikBgError as error:
+            self._failures[about] = str(error)
             self._cool(about)
             log.warning("operation.failed", app=self._app, about=about, reason=str(error))
         except Exception:
@@ -121,7 +129,7 @@ class Operations:
 
     def forget(self, about: Callable[[str], bool]) -> None:
         """Forget refusals that have been judged, and troubles with the same subjects."""
-        for known in (self._refusals, self._troubles):
+        for known in (self._refusals, self._failures, self._troubles):
             for key in [key for key in known if about(key)]:
                 del known[key]
 
