@@ -31,7 +31,7 @@ from traefik_bg.runtime.observer import Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.reconciler import AppStatus, Parts
 from traefik_bg.runtime.supervisor import Supervisor
-from traefik_bg.runtime.triggers import Triggers
+from traefik_bg.runtime.triggers import Triggers, wait
 from traefik_bg.runtime.vitals import Vitals
 from traefik_bg.settings import AddressBy, Settings
 from traefik_bg.web.provider import Provider
@@ -102,14 +102,16 @@ async def serve(settings: Settings) -> None:
         StoreUnavailable: another service holds the lock, or the state folder cannot be used.
     """
     token = read_token(settings.token_file)
-    with Lock(settings.state_dir, settings.instance):
+    with Lock(settings.state_dir, settings.instance) as lock:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop.set)
         async with _running(settings, token):
             log.info("service.started", listen=str(settings.listen), instance=settings.instance)
-            await stop.wait()
+            while not stop.is_set():
+                await wait(stop, settings.resync)
+                lock.acquire()  # anew, if somebody removed the folder it is in
             log.info("service.stopping")
 
 
@@ -142,21 +144,14 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
         )
         listen = settings.listen
         await stack.enter_async_context(listening(app, listen.host, listen.port))
-        tasks = await stack.enter_async_context(_tasks())
-        tasks.create_task(source.run(), name="desired state")
-        tasks.create_task(router.run(), name="router")
-        tasks.create_task(supervisor.run(), name="supervisor")
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
-    """Run tasks for ever: leaving the block cancels them, one that fails ends the block."""
-    group = asyncio.TaskGroup()
-    async with group:
-        yield group
-        for task in asyncio.all_tasks():
-            if task.get_name() in {"desired state", "router", "supervisor"}:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(source.run(), name="desired state"),
+                group.create_task(router.run(), name="router"),
+                group.create_task(supervisor.run(), name="supervisor"),
+            ]
+            yield
+            for task in tasks:
                 task.cancel()
 
 

@@ -198,7 +198,7 @@ class Walk(RuleBasedStateMachine):
         assert_settled(self.world)
 
 
-class TestLaws(Walk.TestCase):  # type: ignore[misc]
+class TestLaws(Walk.TestCase):  # type: ignore[misc, valid-type]
     """S1 to S7 after every action, L1 to L4 after every walk."""
 
     settings = settings(
