@@ -339,9 +339,7 @@ def test_a_paused_app_is_only_kept_true() -> None:
 
 def test_a_held_app_stays_as_it_is() -> None:
     """The desired state itself says so."""
-    made = decided(
-        replicas(BLUE), wanted=replace(GREEN, hold=True), published=routing((BLUE, 100))
-    )
+    made = decided(replicas(BLUE), wanted=replace(GREEN, hold=True), published=routing((BLUE, 100)))
     assert not made.actions
     assert made.reason == "held: the desired state says hold"
 
@@ -405,7 +403,9 @@ def test_what_is_under_way_or_was_in_trouble_is_left_alone(how: str) -> None:
 def test_no_replica_gets_a_name_that_some_traefik_may_still_route_to() -> None:
     """It would get requests before it is proven (S7)."""
     ghost, other = ReplicaName(f"web-{G}-0"), ReplicaName(f"web-{G}-canary")
-    made = decided(replicas(BLUE), published=routing((BLUE, 100)), routable=frozenset({ghost, other}))
+    made = decided(
+        replicas(BLUE), published=routing((BLUE, 100)), routable=frozenset({ghost, other})
+    )
     assert [a.name for a in made.actions if isinstance(a, CreateReplica)] == [
         f"web-{G}-1",
         f"web-{G}-2",
@@ -576,9 +576,7 @@ def test_a_rejected_version_is_retired_while_blue_serves() -> None:
 
 def test_a_rejected_version_is_not_tried_again() -> None:
     """What serves is said together with why the newest does not (L3)."""
-    made = decided(
-        replicas(BLUE, **ROUTED), record=rejected(), published=routing((BLUE, 100))
-    )
+    made = decided(replicas(BLUE, **ROUTED), record=rejected(), published=routing((BLUE, 100)))
     assert not made.actions
     assert made.reason == f"{G} is rejected: HTTP 503; {B} serves with 2 replicas"
     assert made.phase is Phase.REJECTED
@@ -897,7 +895,7 @@ def test_draining_what_cannot_be_counted_says_so() -> None:
         replicas(BLUE, 1, unrouted_for=10.0, idle_for=None), replicas(GREEN, **ROUTED),
         record=good(GREEN, BLUE), published=routing((GREEN, 100)),
     )  # fmt: skip
-    assert made.reason == f"draining web-{B}-0: waiting for its time to be over, at most 20 s"
+    assert made.reason == f"draining web-{B}-0: open connections cannot be counted, at most 20 s"
 
 
 def test_what_is_being_stopped_is_waited_for_without_looking_all_the_time() -> None:
@@ -994,9 +992,7 @@ def test_a_superseded_version_that_never_served_is_retired() -> None:
 
 def test_a_settled_app_is_left_alone() -> None:
     """No action, no next look (L2)."""
-    made = decided(
-        replicas(GREEN, **ROUTED), record=good(GREEN), published=routing((GREEN, 100))
-    )
+    made = decided(replicas(GREEN, **ROUTED), record=good(GREEN), published=routing((GREEN, 100)))
     assert not made.actions
     assert (made.reason, made.phase) == (f"{G} serves with 2 replicas", Phase.SETTLED)
     assert made.recheck_after is None
@@ -1015,7 +1011,9 @@ def test_two_shares_are_said_as_two() -> None:
 
 def test_a_share_without_servers_is_never_made() -> None:
     """Whatever the weights, only what can serve is in them."""
-    part = Routing(shares=(Share(revision=OLD.revision, weight=100, servers=()),), routes=BLUE.routes)
+    part = Routing(
+        shares=(Share(revision=OLD.revision, weight=100, servers=()),), routes=BLUE.routes
+    )
     made = decided(replicas(BLUE), wanted=BLUE, record=good(BLUE), published=part)
     assert all(share.servers for share in published_by(made).shares)
 

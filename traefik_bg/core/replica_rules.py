@@ -5,6 +5,8 @@ Called in order by the planner, whose docstring has the laws they keep. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from traefik_bg.core.actions import (
     Action,
     CreateReplica,
@@ -187,15 +189,26 @@ def drain(s: Situation) -> Decision | None:
         return None
     if ending := [replica.name for replica in leaving if replica.name in s.seen.busy]:
         return Decision(reason=f"stopping {listed(ending)}", phase=Phase.DRAINING)
-    counted = [r.open_connections for r in leaving if r.open_connections is not None]
-    said = f"{sum(counted)} open connections" if counted else "its time to be over"
     longest = max(drain_limit(s) - (r.unrouted_for or 0.0) for r in leaving)
     return Decision(
-        reason=f"draining {listed([r.name for r in leaving])}: waiting for {said}, "
+        reason=f"draining {listed([r.name for r in leaving])}: {_still_open(leaving)}, "
         f"at most {max(0.0, longest):.0f} s",
         phase=Phase.DRAINING,
         recheck_after=LOOK_WHILE_DRAINING,
     )
+
+
+def _still_open(leaving: Sequence[Replica]) -> str:
+    counts = [replica.open_connections for replica in leaving]
+    if None in counts:
+        return "open connections cannot be counted"
+    match sum(count for count in counts if count is not None):
+        case 0:
+            return "no connection is open any more"
+        case 1:
+            return "waiting for 1 open connection"
+        case many:
+            return f"waiting for {many} open connections"
 
 
 def _leaving(s: Situation) -> tuple[Replica, ...]:
