@@ -10,6 +10,7 @@ and start are measured in the same run, because they are the limit.
 from __future__ import annotations
 
 import asyncio
+import logging
 import statistics
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -236,6 +238,7 @@ async def measure() -> list[Figure]:
 
 def main() -> None:
     """Measure, and print a table."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     table = Table("", "min", "median", "max", "", title="traefik-bg on this machine")
     for figure in asyncio.run(measure()):
         table.add_row(*figure.row())

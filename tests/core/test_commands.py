@@ -81,7 +81,9 @@ def test_promote_with_all_traffic_ends_the_bake() -> None:
 
 def test_promote_is_refused_when_nothing_is_under_way() -> None:
     """There is nothing to promote."""
-    assert refused(Verb.PROMOTE, good(GREEN)) == "web: no deployment is under way, nothing to promote"
+    assert (
+        refused(Verb.PROMOTE, good(GREEN)) == "web: no deployment is under way, nothing to promote"
+    )
 
 
 def test_promote_is_refused_when_the_app_is_not_desired_any_more() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from tests.core.build import WEB, app, canary, good, replica, replicas, routing
 from traefik_bg.core import forecast as module
 from traefik_bg.core.actions import (
+    Action,
     CreateReplica,
     PublishRouting,
     PullImage,
@@ -28,7 +32,7 @@ from traefik_bg.core.model import (
 
 BLUE, GREEN = app("web:1"), app("web:2")
 B, G = BLUE.revision, GREEN.revision
-ROUTED = {"unrouted_for": None, "idle_for": None}
+ROUTED: dict[str, Any] = {"unrouted_for": None, "idle_for": None}
 SERVING = Observation(
     app=WEB,
     desired=GREEN,
@@ -105,7 +109,7 @@ def test_a_sick_replica_is_not_foretold_to_recover() -> None:
     assert told(seen, good(BLUE))[-1][1] == f"1 of 2 replicas of {B} healthy"
 
 
-def test_a_forecast_that_never_settles_is_cut(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_forecast_that_never_settles_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake of ours must not make `plan` hang."""
     monkeypatch.setattr(module, "MAX_LOOKS", 3)
     assert len(told(SERVING, good(BLUE))) == 3
@@ -130,7 +134,7 @@ def test_a_world_starts_where_an_observation_found_things() -> None:
 def test_every_action_may_be_found_already_done() -> None:
     """Doing it twice is doing it once."""
     name = ReplicaName(f"web-{G}-0")
-    actions = [
+    actions: list[Action] = [
         PullImage(image="web:2"),
         CreateReplica(name=name, number=0, spec=GREEN),
         StartReplica(name=name),

@@ -54,7 +54,9 @@ def test_weights_must_add_up(weights: tuple[int, ...]) -> None:
     """S1: a share of nothing is traffic lost."""
     parts = tuple(zip((BLUE, GREEN), weights, strict=False))
     look = seen(*replicas(BLUE), *replicas(GREEN))
-    assert broken_by_publishing(look, routing(*parts)) == f"S1: the weights add up to {sum(weights)}"
+    assert (
+        broken_by_publishing(look, routing(*parts)) == f"S1: the weights add up to {sum(weights)}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,17 +101,13 @@ def test_one_healthy_replica_proves_its_revision() -> None:
 
 def test_what_has_traffic_may_keep_it_though_it_is_sick() -> None:
     """Sick is better than nothing: taking out the dead must not be refused for it."""
-    look = seen(
-        *replicas(BLUE, health=Health.UNHEALTHY), published=routing((BLUE, 100), count=3)
-    )
+    look = seen(*replicas(BLUE, health=Health.UNHEALTHY), published=routing((BLUE, 100), count=3))
     assert broken_by_publishing(look, routing((BLUE, 100))) is None
 
 
 def test_the_sick_may_not_get_traffic_they_did_not_have() -> None:
     """S1: keeping is one thing, adding another."""
-    look = seen(
-        *replicas(BLUE, health=Health.UNHEALTHY), published=routing((BLUE, 100), count=1)
-    )
+    look = seen(*replicas(BLUE, health=Health.UNHEALTHY), published=routing((BLUE, 100), count=1))
     assert broken_by_publishing(look, routing((BLUE, 100))) is not None
 
 

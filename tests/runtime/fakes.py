@@ -393,7 +393,12 @@ class FakeProber:
         self.breaks_with: Exception | None = None
         """A bug of the adapter: it raises although it never should."""
 
-    async def probe(self, container: Container, port: int, policy: HealthPolicy) -> ProbeResult:
+    async def probe(
+        self,
+        container: Container,
+        port: int,
+        policy: HealthPolicy,  # noqa: ARG002 - the port has it
+    ) -> ProbeResult:
         """Ask once."""
         return await self._tape.ask(
             "network", "probe", lambda: self._answer(container, port), RuntimeError, takes=0.003
@@ -421,6 +426,7 @@ class FakeCounter:
 
     async def open_connections(self, container: Container, port: int) -> int | None:
         """Return the replica's established connections."""
+        del port  # it has only one
         box = self._engine.boxes.get(container.name)
         return box.connections if self.can_count and box is not None else None
 

@@ -75,6 +75,10 @@ class Ledger:
         if spec is None or self.rejected.get(app) != spec.digest:
             self.rejected.pop(app, None)
 
+    def _has_just_wished(self, app: AppName) -> bool:
+        wished_at = self._wished_at.get(app, -1.0)
+        return asyncio.get_running_loop().time() - wished_at < TO_NOTICE_WISH
+
     def commanded(self, app: AppName, verb: Verb, *, is_certain: bool = True) -> None:
         """Take note of a command that was obeyed, or may have been."""
         if verb is Verb.PROMOTE:
@@ -116,6 +120,8 @@ class Ledger:
         good, desired = self.good.get(box.app), self.source.state.apps.get(box.app)
         if good is None or desired is None or box.revision != good.revision or not box.is_running:
             return
+        if self._has_just_wished(box.app):
+            return  # it was decided for the wish before
         record = self.store.records.get(box.app, Record())
         if record.good is None and (record.rejection is not None or not box.is_well):
             return  # who was good has been forgotten: what is bad now counts
@@ -141,9 +147,8 @@ class Ledger:
         desired = self.source.state.apps.get(app)
         before = self.router.part(app)
         if routing is None:
-            unseen = asyncio.get_running_loop().time() - self._wished_at.get(app, -1.0)
             self._require(
-                desired is None or unseen < TO_NOTICE_WISH,
+                desired is None or self._has_just_wished(app),
                 f"S3: {app} taken out of the routing while desired",
             )
             return
@@ -228,8 +233,7 @@ class Ledger:
     def _has_long_been_well(self, share: Share) -> bool:
         boxes = [self.engine.boxes.get(server.replica) for server in share.servers]
         return any(
-            box is not None and box.is_well and self._since(box) > TO_NOTICE_HEALTH
-            for box in boxes
+            box is not None and box.is_well and self._since(box) > TO_NOTICE_HEALTH for box in boxes
         )
 
     def _since(self, box: Box) -> float:

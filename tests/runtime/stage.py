@@ -138,9 +138,12 @@ class Stage:
             triggers=self.triggers,
             resync=self._resync,
             addresses_are_names=self._addresses_are_names,
-            changed=lambda status: self.changed(status),
+            changed=self._hear,
         )
         self._service = asyncio.create_task(self.supervisor.run(), name="service")
+
+    def _hear(self, status: AppStatus) -> None:
+        self.changed(status)
 
     async def kill(self) -> None:
         """End the service at once, with all it has in memory; the world goes on."""

@@ -160,7 +160,7 @@ class Tape:
         self.died.set()
 
     def _ended(self, doing: asyncio.Future[None]) -> None:
-        self._daemons.discard(doing)  # type: ignore[arg-type]
+        self._daemons.discard(doing)
         if not doing.cancelled():
             doing.exception()  # the caller was told; a dead caller need not be
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,8 +17,8 @@ from traefik_bg.core.model import Outcome, Phase
 
 V1, V2 = web("web:1"), web("web:2")
 
-BEFORE = {
-    "before it is begun": lambda stage: True,
+BEFORE: dict[str, Callable[[Stage], object]] = {
+    "before it is begun": lambda stage: stage.serves(V1),
     "while green starts": lambda stage: stage.running(V2) > 0,
     "after the cutover": lambda stage: stage.serves(V2),
     "while blue is drained": lambda stage: stage.record().good == V2,
@@ -277,12 +278,12 @@ async def test_before_the_desired_state_is_read_no_app_is_taken_for_unwanted() -
         stage.source.unread()
         done = len(stage.tape.actions)
         stage.start()
+        await stage.until(lambda: stage.supervisor.trouble == "desired.yaml: not read yet")
         await stage.stays(lambda: stage.serves(V1), during=60)
-        assert stage.supervisor.trouble == "desired.yaml: not read yet"
         assert len(stage.tape.actions) == done
         stage.source.state = wanted
+        await stage.until(lambda: stage.supervisor.trouble is None)
         await stage.settle()
-        assert stage.supervisor.trouble is None
         assert len(stage.tape.actions) == done
 
 

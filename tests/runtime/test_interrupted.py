@@ -7,7 +7,6 @@ is not done, or it is done and nobody hears of it. The ledger watches the laws a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 

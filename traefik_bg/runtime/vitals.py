@@ -128,9 +128,11 @@ class Vitals:
             patient.container, patient.checkup = container, checkup
             patient.hurry.set()
         can_be_probed = is_running and checkup.port > 0
+        if is_running and not can_be_probed:
+            patient.pulse = Pulse(reason="nobody knows its port")
         self._attend(patient, can_be_probed)
         return Vital(
-            health=patient.pulse.health if can_be_probed else Health.UNKNOWN,
+            health=patient.pulse.health if is_running else Health.UNKNOWN,
             reason=patient.pulse.reason,
             age=now - patient.first_seen,
             restarts=patient.restarts,
