@@ -6,7 +6,7 @@ CODE   := traefik_bg tests integration sample/app.py scripts/testbed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down venv check format laws integration test bench clean
+.PHONY: help up down venv check format docs laws integration test bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(READY) ## format, lint, types, layers, unit tests: no Docker needed
 format: $(READY) ## put the code in its format, and mend what lint can mend
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
+
+docs: $(READY) ## write into the documents what they take from the code
+	$(BIN)/python -m tests.documents
 
 laws: $(READY) ## the planner's laws, and that they notice every missing rule
 	$(BIN)/pytest tests/core/test_laws.py tests/core/test_teeth.py $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 
 import pytest
 
@@ -12,8 +13,12 @@ def pytest_sessionstart() -> None:
     """Keep pytest-asyncio from making a first event loop that nobody closes.
 
     It does so where there is none set, and warnings are errors here.
+
+    And let Ctrl-C end what tests start, also where this runs in the background of a shell, which
+    has its background jobs ignore it.
     """
     asyncio.set_event_loop(None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

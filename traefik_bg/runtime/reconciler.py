@@ -307,7 +307,7 @@ class Reconciler:
         )
 
     def _say_trouble(self, trouble: str, phase: Phase) -> None:
-        self.status.phase = phase
+        self._enter(phase)
         if self.status.trouble != trouble:
             log.warning("app.in_trouble", app=self._app, reason=trouble)
             self.status.trouble = trouble
