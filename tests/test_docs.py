@@ -118,7 +118,8 @@ class Row:
 
 def rows(path: Path) -> Iterator[Row]:
     """Return the rows of all tables of a document."""
-    section, header = "", []
+    section = ""
+    header: list[str] = []
     for line in text_of(path).splitlines():
         if line.startswith("#"):
             section = line.strip("# `")
