@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import signal
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 
 def pytest_sessionstart() -> None:
@@ -19,6 +22,16 @@ def pytest_sessionstart() -> None:
     """
     asyncio.set_event_loop(None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _log_is_as_it_was() -> Iterator[None]:
+    """Undo what a command that sets up the log leaves behind: a stream that is closed by then."""
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    root = logging.getLogger()
+    root.handlers[:] = [h for h in root.handlers if type(h) is not logging.StreamHandler]
 
 
 @pytest.fixture(autouse=True)

@@ -176,6 +176,14 @@ def test_right_after_a_start_what_serves_is_taken_to_be_well() -> None:
     assert view(status(*unknown, published=routing((V1, 100))))["is_well"]
 
 
+def test_what_keeps_failing_makes_an_app_unwell() -> None:
+    """A registry that does not answer holds a deployment up, however well the old version is."""
+    status = settled()
+    assert status.seen is not None
+    status.seen = replace(status.seen, failures={"web:2": "the registry does not answer"})
+    assert not view(status)["is_well"]
+
+
 def test_a_router_that_traefik_refuses_makes_an_app_unwell() -> None:
     """Traefik's own words are passed on."""
     status = settled()

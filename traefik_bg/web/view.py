@@ -276,7 +276,7 @@ def _is_well(status: AppStatus, s: Situation) -> bool:
     """Tell whether nobody need do anything: it runs as desired, or is on its way there."""
     if status.trouble is not None or status.desired_error is not None or s.is_rejected:
         return False
-    if status.routing.refusal is not None:
+    if status.routing.refusal is not None or s.seen.failures:
         return False
     target = s.target
     return target is None or not s.is_proven or target.replicas == 0 or s.is_alive(target.revision)
