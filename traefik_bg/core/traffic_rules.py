@@ -28,6 +28,10 @@ def keep_routing_true(s: Situation) -> Decision | None:
     wanted = routing_at(s, s.weight)
     if wanted == s.routed:
         return None
+    fallback = s.routed.fallback
+    if fallback is not None and wanted == replace(s.routed, fallback=None):
+        why = f"{fallback.revision} is not needed as a way back any more"
+        return publish(s, wanted, why, Phase.DRAINING)
     gone = [x.replica for x in s.routed.servers if not wanted.has(x.replica)]
     come = [x.replica for x in wanted.servers if not s.routed.has(x.replica)]
     if gone and come:
