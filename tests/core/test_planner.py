@@ -889,6 +889,19 @@ def test_draining_says_how_many_connections_are_open() -> None:
     assert made.recheck_after == 0.25
 
 
+@pytest.mark.parametrize(
+    ("open_connections", "said"),
+    [(0, "no connection is open any more"), (1, "waiting for 1 open connection")],
+)
+def test_draining_counts_as_people_do(open_connections: int, said: str) -> None:
+    """None, one, many."""
+    made = decided(
+        replicas(BLUE, 1, unrouted_for=0.5, idle_for=None, open_connections=open_connections),
+        replicas(GREEN, **ROUTED), record=good(GREEN, BLUE), published=routing((GREEN, 100)),
+    )  # fmt: skip
+    assert said in made.reason
+
+
 def test_draining_what_cannot_be_counted_says_so() -> None:
     """Only its time can be waited for."""
     made = decided(
@@ -975,6 +988,16 @@ def test_after_a_lost_record_what_never_becomes_healthy_is_not_kept_for_ever() -
         replicas(GREEN, **STARTING), record=Record(), published=routing((OLD, 100)),
     )  # fmt: skip
     assert made.actions == tuple(StopReplica(name=r.name) for r in replicas(BLUE))
+
+
+def test_what_serves_is_kept_when_the_wish_is_rejected_and_nobody_was_good() -> None:
+    """A lost record and a bad image: nobody knows what serves, but it serves."""
+    made = decided(
+        replicas(OLD, **ROUTED), record=replace(rejected(), good=None),
+        published=routing((OLD, 100)),
+    )  # fmt: skip
+    assert not made.actions
+    assert made.phase is Phase.REJECTED
 
 
 def test_a_superseded_version_that_never_served_is_retired() -> None:

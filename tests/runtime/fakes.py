@@ -423,10 +423,13 @@ class FakeCounter:
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
         self.can_count = True
+        self.counted: list[ReplicaName] = []
+        """Who was counted."""
 
     async def open_connections(self, container: Container, port: int) -> int | None:
         """Return the replica's established connections."""
         del port  # it has only one
+        self.counted.append(container.name)
         box = self._engine.boxes.get(container.name)
         return box.connections if self.can_count and box is not None else None
 
@@ -528,6 +531,13 @@ class FakeRouter:
         """Let it load again."""
         self.traefiks[which].is_stuck = False
         self._load(self.traefiks[which])
+
+    def lose(self) -> None:
+        """Let somebody empty the published document; every Traefik loads it so."""
+        self.file = Edition(self.file.number + 1, {})
+        self.editions.append(self.file)
+        for traefik in self.traefiks:
+            traefik.loaded = self.file
 
     def restart(self, which: int = 0) -> None:
         """Let a Traefik be started anew: for a moment it runs nothing."""

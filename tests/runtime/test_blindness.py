@@ -75,6 +75,42 @@ async def test_looks_that_fail_are_repeated_ever_more_slowly() -> None:
         assert 110 < stage.tape.count("containers") - asked < 140
 
 
+async def test_the_next_outage_is_tried_as_often_as_the_first() -> None:
+    """A good look ends all patience: a short outage later costs no five seconds."""
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        stage.tape.down["docker"] = "no"
+        await stage.stays(lambda: True, during=60)
+        stage.tape.down.clear()
+        await stage.settle()
+        stage.tape.next("containers", Mishap.FAILS)
+        stage.want(V2)
+        await stage.until(lambda: stage.running(V2) == 2, within=1)
+        await stage.settle()
+
+
+async def test_what_failed_is_said_until_it_is_over() -> None:
+    """Docker does not stop blue: people see why; once it is gone nobody hears of it any more."""
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        stage.tape.next("stop", Mishap.FAILS, 4)
+        stage.tape.next("remove", Mishap.LOSES_REPLY, 2)
+        stage.want(V2)
+        await stage.until(lambda: stage.record().good == V2)
+        await stage.until(lambda: failures(stage))
+        assert failures(stage) <= {
+            f"docker: no answer to stop web-{V1.revision}-{number}" for number in (0, 1)
+        }
+        await stage.settle(quiet=60)
+        assert not failures(stage)
+
+
+def failures(stage: Stage) -> set[str]:
+    """Return what is said to fail."""
+    seen = stage.status().seen
+    return set(seen.failures.values()) if seen is not None else set()
+
+
 async def test_a_docker_that_hangs_only_delays() -> None:
     """The listing does not answer for a while; then the deployment goes on."""
     async with Stage() as stage:

@@ -22,7 +22,7 @@ async def test_the_first_deployment_is_routed_once_all_replicas_are_healthy() ->
     """Nothing is routed while one of two replicas is not healthy yet; then both are, at once."""
     async with Stage() as stage:
         stage.want(V1)
-        await stage.until(lambda: stage.running(V1) == 2)
+        await stage.until(lambda: stage.running(V1) == 2, within=1)
         assert stage.router.part(WEB) is None
         await stage.until(lambda: stage.serves(V1))
         assert stage.tape.said("publish") == [f"publish web {V1.revision}=100%x2"]
@@ -205,6 +205,30 @@ async def test_an_app_that_comes_back_while_it_is_removed_serves_again() -> None
         await stage.settle()
         assert stage.serves(V1)
         assert stage.running(V1) == 2
+
+
+async def test_an_app_that_is_dropped_while_it_is_created_is_forgotten_once() -> None:
+    """A creation that is under way is waited for, so that nothing of it is left over."""
+    async with Stage() as stage:
+        stage.engine.images["web:1"] = Behaviour(create_takes=3)
+        stage.want(V1)
+        await stage.until(lambda: len(stage.tape.said("create")) == 2)
+        stage.drop()
+        await stage.settle()
+        assert stage.tape.said("forget") == ["forget web"]
+        assert not stage.engine.boxes
+
+
+async def test_an_app_that_comes_back_while_it_is_forgotten_is_deployed_at_once() -> None:
+    """The edit came while its loop was ending: the next one begins without waiting."""
+    async with Stage(resync=1000) as stage:
+        await stage.deployed(V1)
+        stage.drop()
+        stage.tape.late["forget"] = 1.0
+        await stage.until(lambda: stage.tape.said("forget"))
+        stage.want(V1)
+        await stage.until(lambda: stage.serves(V1) and stage.running(V1) == 2, within=5)
+        await stage.settle()
 
 
 async def test_an_app_that_comes_back_right_after_it_is_gone_is_deployed() -> None:

@@ -13,7 +13,7 @@ from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
 from traefik_bg.core.actions import Action, CreateReplica, Plan, PublishRouting, StopReplica
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.errors import Unavailable
+from traefik_bg.core.errors import SpecRefused, Unavailable
 from traefik_bg.core.model import AppName, Observation, Phase, Record, ReplicaName
 from traefik_bg.core.planner import plan
 from traefik_bg.runtime import reconciler
@@ -51,7 +51,9 @@ async def test_a_plan_that_stops_a_routed_replica_is_refused(
         assert stage.status().trouble == (
             f"held, please report this: law S2: Traefik may still route to {victim}"
         )
+        looks = stage.tape.count("containers")
         await stage.stays(lambda: stage.running(V1) == 2, during=120)
+        assert stage.tape.count("containers") - looks < 30
         assert stage.phase is Phase.PAUSED
         assert not stage.tape.said("stop")
         monkeypatch.undo()
@@ -188,6 +190,26 @@ async def test_a_command_to_an_app_with_an_internal_error_is_answered(
             await stage.command(Verb.PAUSE)
 
 
+async def test_an_answer_of_no_to_a_look_is_said_and_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refusal where only an outage was expected: the app waits, commands are answered."""
+
+    async def refused(*_: object) -> None:
+        raise SpecRefused("permission denied")
+
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        monkeypatch.setattr(stage.engine, "containers", refused)
+        with pytest.raises(Unavailable, match="permission denied"):
+            await stage.command(Verb.PAUSE)
+        assert stage.status().trouble == "permission denied"
+        await stage.stays(lambda: stage.serves(V1), during=60)
+        monkeypatch.undo()
+        await stage.settle()
+        assert stage.status().trouble is None
+
+
 async def test_an_action_that_fails_for_no_known_reason_is_repeated_ever_more_slowly(
     monkeypatch: pytest.MonkeyPatch, logs: list[MutableMapping[str, Any]]
 ) -> None:
@@ -204,6 +226,10 @@ async def test_an_action_that_fails_for_no_known_reason_is_repeated_ever_more_sl
         await stage.stays(lambda: stage.serves(V1), during=60)
         assert stage.tape.count("containers") - looks < 100
         assert "operation.crashed" in [entry["event"] for entry in logs]
+        seen = stage.status().seen
+        assert seen is not None
+        said = "internal error, please report this: ZeroDivisionError('a bug')"
+        assert set(seen.failures.values()) == {said}
         monkeypatch.undo()
         await stage.settle()
         assert stage.serves(web("web:2"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
 from traefik_bg.core.model import AppName, AppSpec, Phase
@@ -51,16 +53,23 @@ async def test_an_app_that_is_removed_leaves_the_others_alone() -> None:
         assert all("app-01" in said for said in stage.tape.said()[begun:])
 
 
-async def test_what_is_only_routed_or_remembered_is_cleaned_up() -> None:
-    """An app that vanished while the service was down, but for its routing and its record."""
+@pytest.mark.parametrize("left", ["running", "routed", "remembered"])
+async def test_whatever_is_left_of_an_app_nobody_wants_is_cleaned_up(left: str) -> None:
+    """It vanished from the file while the service was down, and most of it from the world."""
     async with Stage() as stage:
         await stage.deployed(web())
         await stage.kill()
         stage.drop()
-        for box in stage.boxes(web()):
-            stage.engine.remove_by_hand(box.name)
+        if left != "running":
+            for box in stage.boxes(web()):
+                stage.engine.remove_by_hand(box.name)
+        if left != "routed":
+            stage.router.lose()
+        if left != "remembered":
+            stage.store.lose()
         stage.start()
         await stage.settle()
+        assert not stage.engine.boxes
         assert not stage.router.apps()
         assert not stage.store.records
         assert not stage.supervisor.statuses

@@ -255,6 +255,31 @@ async def test_a_refusal_is_forgotten_when_the_wish_changes() -> None:
         assert Outcome.REJECTED not in [ending.outcome for ending in stage.store.endings]
 
 
+async def test_retry_asks_the_registry_anew() -> None:
+    """The operator says that it is there now, whatever the image is called."""
+    spec = web("nameless")
+    async with Stage() as stage:
+        await rejected(stage, spec)
+        stage.engine.registry["nameless"] = Behaviour()
+        await stage.command(Verb.RETRY)
+        await stage.settle()
+        assert stage.serves(spec)
+
+
+async def test_an_image_that_vanishes_before_the_creation_is_pulled_again() -> None:
+    """It was here when we looked, and pruned a moment later: nobody's fault."""
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        stage.engine.registry["web:2"] = stage.engine.images.pop("web:2")
+        stage.engine.lies_about_images = True
+        stage.want(V2)
+        await stage.until(lambda: len(stage.tape.said("create")) == 4)
+        stage.engine.lies_about_images = False
+        await stage.settle()
+        assert stage.serves(V2)
+        assert stage.tape.count("pull") == 1
+
+
 async def test_an_image_without_a_tag_is_pulled_again_when_the_spec_changes() -> None:
     """An edit after a rejection asks the registry anew, whatever the image is called."""
     async with Stage() as stage:

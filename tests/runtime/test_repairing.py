@@ -7,7 +7,7 @@ import pytest
 from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
-from traefik_bg.core.model import Phase
+from traefik_bg.core.model import Phase, Rollout
 
 V1, V2 = web("web:1"), web("web:2")
 FAR = web("web:far")
@@ -192,6 +192,31 @@ async def test_open_connections_are_waited_for_up_to_the_drain() -> None:
         assert not stage.boxes(V1)
 
 
+async def test_only_a_second_without_a_connection_ends_a_drain() -> None:
+    """A connection that comes and goes is work: the second begins anew."""
+    async with Stage() as stage:
+        stage.want(web("web:1", replicas=1))
+        await stage.settle()
+        (box,) = stage.boxes(V1)
+        stage.want(web("web:2", replicas=1))
+        await stage.until(lambda: stage.record().good and not stage.serves(V1))
+        await stage.until(lambda: not stage.router.may_route_to(box.name))
+        for connections in (0, 2, 0, 2, 0):
+            box.connections = connections
+            await stage.stays(lambda: not box.is_stopping, during=0.55)
+        await stage.settle()
+        assert not stage.boxes(V1)
+
+
+async def test_connections_are_not_counted_while_a_replica_is_routed() -> None:
+    """They say nothing then, and counting is not free."""
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        stage.counter.counted.clear()
+        await stage.stays(lambda: stage.serves(V1), during=120)
+        assert not stage.counter.counted
+
+
 async def test_what_cannot_be_counted_is_drained_to_the_end() -> None:
     """Nobody knows whether blue still answers: it gets its whole drain."""
     async with Stage() as stage:
@@ -213,6 +238,49 @@ async def test_a_service_that_starts_presumes_what_serves_to_be_well() -> None:
         await stage.restart()
         await stage.stays(lambda: stage.serves(V1), during=20)
         assert len(stage.tape.actions) == done
+
+
+async def test_one_bad_answer_to_a_service_that_starts_takes_nobody_out() -> None:
+    """What serves is presumed well: it takes `fall` bad answers, like ever."""
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        first = stage.boxes(V1)[0].name
+        await stage.kill()
+        stage.engine.sicken(first)
+        stage.start()
+        await stage.until(lambda: "HTTP 500" in str(stage.supervisor.statuses))
+        stage.engine.heal(first)
+        await stage.stays(lambda: stage.router.may_route_to(first), during=20)
+        assert stage.tape.count("publish") == 1
+
+
+async def test_after_a_lost_record_blue_is_still_a_way_back() -> None:
+    """Nobody remembers its port, so it is asked where the app listens now; green falls sick."""
+    fading = web("web:fading")
+    async with Stage() as stage:
+        stage.engine.images["web:fading"] = Behaviour(fades_after=4.0)
+        await stage.deployed(V1)
+        stage.want(fading)
+        await stage.until(lambda: stage.serves(fading))
+        await stage.restart(lose_record=True)
+        await stage.until(lambda: stage.serves(V1), within=10)
+        await stage.settle()
+        assert stage.running(V1) == len(stage.engine.boxes) == 2
+
+
+async def test_a_death_that_nobody_told_of_is_found_in_the_middle_of_a_long_bake() -> None:
+    """Docker's event was lost and the probe is slow: the next full look finds out (L4)."""
+    long = web("web:2", rollout=Rollout(bake=3600.0, drain=3.0))
+    async with Stage(resync=30) as stage:
+        await stage.deployed(V1)
+        stage.want(long)
+        await stage.until(lambda: stage.phase is Phase.BAKING)
+        stage.engine.tells = False
+        stage.tape.late["probe"] = 600.0
+        first = stage.boxes(V1)[0].name
+        stage.engine.remove_by_hand(first)
+        await stage.until(lambda: not stage.router.may_route_to(first), within=31)
+        stage.tape.late.clear()
 
 
 async def test_a_service_that_starts_finds_out_that_what_serves_is_sick() -> None:

@@ -60,8 +60,9 @@ class Operations:
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """What went wrong last, by subject, until it goes well."""
-        return dict(self._failures)
+        """What went wrong last, by subject, while it is being tried again."""
+        tried = self._tasks.keys() | self.cooling.keys()
+        return {about: said for about, said in self._failures.items() if about in tried}
 
     @property
     def cooling(self) -> Mapping[str, float]:
@@ -105,7 +106,8 @@ class Operations:
             self._failures[about] = str(error)
             self._cool(about)
             log.warning("operation.failed", app=self._app, about=about, reason=str(error))
-        except Exception:
+        except Exception as error:
+            self._failures[about] = f"internal error, please report this: {error!r}"
             self._cool(about)
             log.exception("operation.crashed", app=self._app, about=about)
         finally:

@@ -167,6 +167,7 @@ class Reconciler:
             delay = AFTER_BROKEN_LAW
         except TraefikBgError as error:
             self._say_trouble(str(error), self.status.phase)
+            self._turn_away(str(error))
             delay, self._backoff = self._backoff, min(self._backoff * 2, LONGEST_BACKOFF)
         except Exception as error:
             # One app's trouble must not become everybody's: say it loudly and look again.
@@ -332,5 +333,6 @@ def _kind(reason: str) -> str:
 
 
 def _is_about(app: AppName, revision: RevisionId) -> Callable[[str], bool]:
-    prefix = f"{app}-{revision}-"
-    return lambda about: about.startswith(prefix) or "/" in about or ":" in about
+    """Tell what concerns a revision: its replicas and all images, not the replicas of others."""
+    prefix, replica = f"{app}-{revision}-", re.compile(rf"{re.escape(app)}-[0-9a-f]{{8}}-\d+")
+    return lambda about: about.startswith(prefix) or replica.fullmatch(about) is None
