@@ -23,6 +23,17 @@ def assert_nothing_lost(report: Report) -> None:
     assert not report.slow_cuts(), report.table()
 
 
+def assert_only_what_was_under_way_is_lost(report: Report, killed: str) -> None:
+    """Require that nothing is lost that was sent after a container had been killed.
+
+    What the killed process was answering is gone with it, and nobody can help that.
+    """
+    print(report.table())
+    assert not report.faults(), report.table()
+    late = [exchange for exchange in report.lost() if exchange.started > report.marks[killed]]
+    assert not late, report.table()
+
+
 def assert_websockets_drained(report: Report, cutovers: dict[str, str]) -> None:
     """Require that no websocket was cut before the drain limit after its version's cutover."""
     for life in report.websocket_cuts():

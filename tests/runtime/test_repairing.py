@@ -258,6 +258,7 @@ async def test_after_a_lost_record_blue_is_still_a_way_back() -> None:
     """Nobody remembers its port, so it is asked where the app listens now; green falls sick."""
     fading = web("web:fading")
     async with Stage() as stage:
+        stage.router.guard_available = False  # so that it is not even published as the fallback
         stage.engine.images["web:fading"] = Behaviour(fades_after=4.0)
         await stage.deployed(V1)
         stage.want(fading)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from traefik_bg.core.actions import Ending, Plan
-from traefik_bg.core.commands import Obeyed, Verb, obey
+from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused, Conflict, LawBroken, TraefikBgError, Unavailable
 from traefik_bg.core.model import (
     AppName,
@@ -233,8 +233,9 @@ class Reconciler:
             self._orders.remove(order)
 
     async def _obey(self, order: _Order, seen: Observation) -> None:
+        situation = Situation(seen=seen, record=self._record or Record())
         try:
-            obeyed = self._obeyed(order, seen)
+            obeyed = obey(order.verb, situation, to=order.to)
         except CommandRefused as error:
             order.say(error)
             return
@@ -251,13 +252,6 @@ class Reconciler:
         orders, self._orders = self._orders, []
         for order in orders:
             order.say(Unavailable(reason))
-
-    def _obeyed(self, order: _Order, seen: Observation) -> Obeyed:
-        situation = Situation(seen=seen, record=self._record or Record())
-        obeyed = obey(order.verb, situation, to=order.to)
-        if order.verb is Verb.RETRY:
-            self._operations.forget(lambda _about: True)
-        return obeyed
 
     async def _remember(self, made: Plan) -> None:
         """Save the record before anything is done, and forget the refusals that were judged."""
