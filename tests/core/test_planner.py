@@ -993,8 +993,8 @@ def test_after_a_lost_record_what_never_becomes_healthy_is_not_kept_for_ever() -
 def test_what_serves_is_kept_when_the_wish_is_rejected_and_nobody_was_good() -> None:
     """A lost record and a bad image: nobody knows what serves, but it serves."""
     made = decided(
-        replicas(OLD, **ROUTED), record=replace(rejected(), good=None),
-        published=routing((OLD, 100)),
+        replicas(OLD, **ROUTED), (replica(OLD, 2, **STARTING),),
+        record=replace(rejected(), good=None), published=routing((OLD, 100)),
     )  # fmt: skip
     assert not made.actions
     assert made.phase is Phase.REJECTED

@@ -123,7 +123,8 @@ class Ledger:
         if self._has_just_wished(box.app):
             return  # it was decided for the wish before
         record = self.store.records.get(box.app, Record())
-        if record.good is None and (record.rejection is not None or not box.is_well):
+        is_well = box.is_well and self._since(box) > TO_NOTICE_HEALTH
+        if record.good is None and (record.rejection is not None or not is_well):
             return  # who was good has been forgotten: what is bad now counts
         is_back = self.rejected.get(box.app) == desired.digest
         wanted = good.replicas if is_back else desired.replicas
@@ -231,10 +232,8 @@ class Ledger:
         )
 
     def _has_long_been_well(self, share: Share) -> bool:
-        boxes = [self.engine.boxes.get(server.replica) for server in share.servers]
-        return any(
-            box is not None and box.is_well and self._since(box) > TO_NOTICE_HEALTH for box in boxes
-        )
+        boxes = [self.engine.boxes[s.replica] for s in share.servers if self._is_right(s)]
+        return any(box.is_well and self._since(box) > TO_NOTICE_HEALTH for box in boxes)
 
     def _since(self, box: Box) -> float:
         return asyncio.get_running_loop().time() - box.changed_at
