@@ -39,7 +39,7 @@ from traefik_bg.adapters.traefik_file import FILE_NAME
 from traefik_bg.adapters.traefik_publication import Publication
 from traefik_bg.cli.frame import Exit
 from traefik_bg.cli.verbs import verbs
-from traefik_bg.core import errors, names, planner, traffic
+from traefik_bg.core import errors, markers, names, planner, traffic
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import DesiredStateErrors, TraefikBgError
 from traefik_bg.core.features import Features
@@ -409,9 +409,9 @@ def test_every_name_in_traefik_is_explained() -> None:
     ):
         assert f"`{name}`" in text
     for word in (
-        traffic.MARKER_HEADER,
-        traffic.MARKER_HOST,
-        traffic.MARKER_PATH,
+        markers.HEADER,
+        markers.HOST,
+        markers.PATH,
         traffic.TRIAL_HOST,
     ):
         assert word in text

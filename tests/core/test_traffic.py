@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traefik_bg.core import traffic
+from traefik_bg.core import markers, traffic
 from traefik_bg.core.features import Features, features_of
 from traefik_bg.core.model import (
     AppName,
@@ -162,7 +162,7 @@ def test_what_is_read_back_is_what_was_written(
     document = traffic.render(made, features=Features(retry=retry, guard=True), serial=serial)
     data = traffic.encode(document)
     assert traffic.parse(data) == made
-    assert traffic.serial(traffic.marker(traffic.decode(data))) == serial
+    assert markers.serial(traffic.marker(traffic.decode(data))) == serial
     assert traffic.features(traffic.decode(data)) == Features(retry=retry, guard=True)
     assert "{{" not in data.decode(), "Traefik's template engine would act on it"
     assert not re.search("[\x7f-\x9f\u2028\u2029\ufeff]", data.decode()), "YAML reads it otherwise"
@@ -227,8 +227,8 @@ def test_what_is_not_ours_is_refused(data: bytes, complaint: str) -> None:
 
 def test_a_marker_without_a_number_has_the_serial_zero() -> None:
     """A document that somebody else wrote under our name does not break the counting."""
-    assert traffic.serial("") == traffic.serial("abc") == traffic.serial("abc-²") == 0
-    assert traffic.marker_in({}) == traffic.marker_in({"headers": None}) == ""
+    assert markers.serial("") == markers.serial("abc") == markers.serial("abc-²") == 0
+    assert markers.found_in({}) == markers.found_in({"headers": None}) == ""
 
 
 # --- what has no weight, and what guards ----------------------------------------------------------

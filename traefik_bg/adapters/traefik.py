@@ -28,7 +28,7 @@ from traefik_bg.adapters.traefik_file import RoutingFile
 from traefik_bg.adapters.traefik_ledger import Ledger
 from traefik_bg.adapters.traefik_publication import Edition, Publication
 from traefik_bg.adapters.traefik_recovery import recovered
-from traefik_bg.core import traffic
+from traefik_bg.core import markers, traffic
 from traefik_bg.core.errors import RouterUnavailable
 from traefik_bg.core.features import Features
 from traefik_bg.core.model import AppName, Routing
@@ -238,7 +238,7 @@ class TraefikRouter:
         documents = [document for document in answers if document is not None]
         if documents:
             log.warning("routing.recovered", path=str(self._file.path))
-        return max(documents, key=lambda d: traffic.serial(traffic.marker(d)), default=None)
+        return max(documents, key=lambda d: markers.serial(traffic.marker(d)), default=None)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class TraefikRouter:
         if (
             last is not None
             and self.publication.edition is not None
-            and traffic.content(last.marker) == traffic.content(edition.marker)
+            and markers.content(last.marker) == markers.content(edition.marker)
         ):
             self._published = self._ledger.amend(edition.parts)
             return

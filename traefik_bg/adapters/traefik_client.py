@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from traefik_bg.core import traffic
+from traefik_bg.core import markers
 from traefik_bg.core.names import OURS
 
 ANSWER_TIMEOUT = 2.0  # the API answers in a millisecond; a Traefik slower than this is not well
@@ -60,7 +60,7 @@ async def endpoints(url: str, *, is_marker: bool) -> list[Endpoint]:
         Endpoint(
             name=str(shown) if address == host else f"{shown} ({address})",
             url=base.with_host(address),
-            host=traffic.MARKER_HOST if is_marker else shown.authority,
+            host=markers.HOST if is_marker else shown.authority,
             is_marker=is_marker,
         )
         for address in await _addresses(host, base.port or 80)
@@ -102,16 +102,16 @@ class TraefikClient:
             status, text = await self._get(endpoint, f"/api/http/middlewares/{OURS}@{provider}")
             if status == 200:
                 self._providers[endpoint.name] = provider
-                return traffic.marker_in(_mapping(text, status))
+                return markers.found_in(_mapping(text, status))
             if status != 404 or _NOT_OURS not in text:
                 raise NoAnswer(_not_the_api(status))
         return ""
 
     async def _marker_from_route(self, endpoint: Endpoint) -> str:
-        path = endpoint.url.path if endpoint.url.path != "/" else traffic.MARKER_PATH
+        path = endpoint.url.path if endpoint.url.path != "/" else markers.PATH
         try:
             async with self._request(endpoint, path) as response:
-                return str(response.headers.get(traffic.MARKER_HEADER, ""))
+                return str(response.headers.get(markers.HEADER, ""))
         except _FAILURES as error:
             raise NoAnswer(_words(error)) from error
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from traefik_bg.core import traffic
+from traefik_bg.core import markers, traffic
 from traefik_bg.core.model import AppName, Routing
 
 POLLER_FORGOTTEN_AFTER = 60.0  # a Traefik asks every few seconds; one that does not is gone
@@ -37,7 +37,7 @@ class Edition:
         """
         marker = traffic.marker(document)
         parts = traffic.routings(document)
-        return cls(number=traffic.serial(marker), marker=marker, parts=parts, body=body)
+        return cls(number=markers.serial(marker), marker=marker, parts=parts, body=body)
 
 
 class Publication:

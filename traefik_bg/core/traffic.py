@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count, takewhile
 from typing import Any
 
+from traefik_bg.core import markers
 from traefik_bg.core.features import Features
 from traefik_bg.core.model import (
     AppName,
@@ -42,9 +43,6 @@ from traefik_bg.core.names import (
     trial_name,
 )
 
-MARKER_HEADER = "X-Traefik-Bg"
-MARKER_HOST = "traefik-bg.internal"
-MARKER_PATH = "/loaded"
 TRIAL_HOST = "trial.traefik-bg.internal"
 
 _TRANSPORT = {
@@ -54,7 +52,6 @@ _TRANSPORT = {
     # to blue are its requests in flight.
     "forwardingTimeouts": {"dialTimeout": "2s", "idleConnTimeout": "1s"},
 }
-_MARKER_PRIORITY = 1_000_000  # beats every rule: their default priority is their length
 _CAUGHT = ["500", "502-504"]
 _SAFE = "Method(`GET`) || Method(`HEAD`)"  # these have no body to keep and may be asked twice
 
@@ -97,9 +94,9 @@ def render(
         _add(http["routers"], _routers(app, routing, features))
         _add(http["services"], _services(app, routing, features))
         _add(http["middlewares"], _names(app, routing, features))
-    marker = f"{digest(http)}-{serial}"
-    _add(http["routers"], {OURS: _marker_router()})
-    _add(http["middlewares"], {OURS: _headers({MARKER_HEADER: marker})})
+    content = digest(http)
+    _add(http["routers"], {OURS: markers.router()})
+    _add(http["middlewares"], {OURS: markers.middleware(markers.text(content, serial))})
     # Traefik refuses a document with an empty section.
     return {"http": {kind: section for kind, section in http.items() if section}}
 
@@ -274,15 +271,6 @@ def _headers(headers: Mapping[str, str]) -> Document:
     return {"headers": {"customResponseHeaders": dict(headers)}}
 
 
-def _marker_router() -> Document:
-    return {
-        "rule": f"Host(`{MARKER_HOST}`) && Path(`{MARKER_PATH}`)",
-        "service": "noop@internal",
-        "middlewares": [OURS],
-        "priority": _MARKER_PRIORITY,
-    }
-
-
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -328,25 +316,7 @@ def routings(document: Document) -> dict[AppName, Routing]:
 
 def marker(document: Document) -> str:
     """Return the marker of a document, or of what Traefik's API tells of the marker middleware."""
-    return marker_in(_section(document, "middlewares")[OURS])
-
-
-def marker_in(middleware: Mapping[str, Any]) -> str:
-    """Return the marker in the marker middleware; empty when there is none."""
-    headers = middleware.get("headers") or {}
-    found = (headers.get("customResponseHeaders") or {}).get(MARKER_HEADER)
-    return found if isinstance(found, str) else ""
-
-
-def content(marker: str) -> str:
-    """Return the part of a marker that is equal for documents of equal content."""
-    return marker.rpartition("-")[0]
-
-
-def serial(marker: str) -> int:
-    """Return the serial number in a marker; 0 when there is none."""
-    number = marker.rpartition("-")[2]
-    return int(number) if number.isascii() and number.isdigit() else 0
+    return markers.found_in(_section(document, "middlewares")[OURS])
 
 
 def _section(document: Document, name: str) -> Document:
