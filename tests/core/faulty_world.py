@@ -131,8 +131,8 @@ class FaultyWorld(World):
     def tick(self, *, cut: int | None = None, amnesia: bool = False) -> Plan:
         """Look, decide, remember and act; `cut` actions only when the service dies then."""
         seen = self.observe()
-        if self.desired is not None and not amnesia:
-            self.rejected &= {self.desired.digest}
+        if not amnesia:
+            self.rejected &= {self.desired.digest} if self.desired is not None else set()
         made = plan(seen, self.record)
         if not amnesia:
             self._check_record(seen, made)

@@ -325,6 +325,29 @@ def test_an_unwanted_app_is_forgotten_when_nothing_is_left() -> None:
 # --- holding still --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_paused", [True, False], ids=["paused", "held"])
+def test_an_app_that_is_held_still_is_not_scaled_down(is_paused: bool) -> None:
+    """Nothing but repairs: a healthy replica keeps its traffic until the hold is over."""
+    fewer = replace(BLUE, replicas=1, hold=not is_paused)
+    made = decided(
+        replicas(BLUE, **ROUTED), wanted=fewer, record=good(BLUE, paused=is_paused),
+        published=routing((BLUE, 100)),
+    )  # fmt: skip
+    assert not made.actions
+    assert made.phase is Phase.PAUSED
+
+
+def test_sick_green_with_all_traffic_and_no_blue_left_brings_the_good_one_back() -> None:
+    """Somebody removed blue by hand: green limps on until what was good is there again."""
+    made = decided(
+        replicas(GREEN, health=Health.UNHEALTHY, **ROUTED), record=under_way(),
+        published=routing((GREEN, 100)),
+    )  # fmt: skip
+    assert refusal(made).startswith(f"web-{G}-0 became unhealthy")
+    assert {action.spec for action in made.actions if isinstance(action, CreateReplica)} == {BLUE}
+    assert not any(isinstance(action, PublishRouting | StopReplica) for action in made.actions)
+
+
 def test_a_paused_app_is_only_kept_true() -> None:
     """No replica is created, stopped or shifted to; but the dead leave the routing."""
     record = under_way(paused=True)

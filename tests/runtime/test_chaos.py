@@ -185,8 +185,8 @@ def unfulfilled(stage: Stage) -> str:
         if wanted.image == "web:fading":
             return ""  # promoted by the operator, sick since: there is nothing better to want
     elif record.deployment is not None:
-        if desired.image == "web:fading" and stage.serves(desired):
-            return ""  # sick for ever, but there is no replica to go back to: it stays
+        if record.good is None and desired.image == "web:fading" and stage.serves(desired):
+            return ""  # sick for ever, but nothing was ever known to be good: it stays
         waits = desired.rollout.approval is Approval.MANUAL and "approval" in stage.reason
         return "" if waits else f"still deploying: {stage.reason}"
     if not stage.serves(wanted):

@@ -24,7 +24,8 @@ S7 No stranger behind an address. No published address ever belongs to a contain
 
 Liveness, when the world is quiet:
 
-L1 Every desired state is reached, or rejected with a reason.
+L1 Every desired state is reached, or rejected with a reason. Only what has all traffic while
+   nothing else is known to be good is neither: it stays, and is said to be sick.
 L2 A settled world yields no actions.
 L3 A rejected spec is not tried again until it changes or someone says retry.
 L4 Forgetting (timers, records) costs time, never safety.
@@ -88,7 +89,8 @@ def _soonest(*waits: float | None) -> float | None:
 
 def _without_old_rejection(seen: Observation, record: Record) -> Record:
     """Forget a rejection once something else is desired: coming back to it is a new wish (L3)."""
-    if record.rejection is None or seen.desired is None or record.rejects(seen.desired):
+    is_wanted_still = seen.desired is not None and record.rejects(seen.desired)
+    if record.rejection is None or is_wanted_still:
         return record
     return replace(record, rejection=None)
 

@@ -74,10 +74,18 @@ class Situation:
         """The target's replicas that are to stay."""
         return tuple(r for r in self.of(self._target_revision) if r not in self.surplus)
 
+    @property
+    def is_held(self) -> bool:
+        """Tell whether nothing but repairs may be done."""
+        return self.record.paused or (self.seen.desired is not None and self.seen.desired.hold)
+
     @cached_property
     def surplus(self) -> tuple[Replica, ...]:
-        """The target's replicas beyond the number wanted: the least useful ones."""
-        if self.target is None:
+        """The target's replicas beyond the number wanted: the least useful ones.
+
+        There are none while the app is held still: that scales nothing down.
+        """
+        if self.target is None or self.is_held:
             return ()
         ranked = sorted(self.of(self.target.revision), key=_usefulness)
         return tuple(ranked[self.target.replicas :])

@@ -24,11 +24,21 @@ def rejection(s: Situation) -> Rejection | None:
             _rejection(target, f"Traefik refuses the routes: {routing_refused}"),
             is_about_routes=True,
         )
-    if s.is_proven or (s.weight == FULL and s.blue is None):
-        return None  # proven before, or there is nothing to go back to: rejecting helps nobody
+    if s.is_proven or _is_all_there_can_be(s):
+        return None
     if _may_be_all_there_is(s):
         return _refused(s, target) or _late(s, target)
     return _refused(s, target) or _died(s, target) or _sick(s, target) or _late(s, target)
+
+
+def _is_all_there_can_be(s: Situation) -> bool:
+    """Tell whether green has all traffic and nobody knows another spec: rejecting helps nobody.
+
+    Dead replicas of blue are started again first, and judged when they live. Where none is left but
+    the good spec is known, they can be made again; green limps on until they are healthy.
+    """
+    is_known = s.record.good is not None and not s.others
+    return s.weight == FULL and s.blue is None and not is_known
 
 
 def _may_be_all_there_is(s: Situation) -> bool:
