@@ -35,7 +35,7 @@ from traefik_bg.core.errors import Conflict, EngineUnavailable, ImageNotFound, S
 from traefik_bg.core.model import AppSpec, ContainerState, Health, HealthPolicy
 from traefik_bg.core.ports import Container
 
-DAEMON = os.environ.get("TESTBED_DOCKERD")
+DAEMON = os.environ.get("TESTBED_DOCKERD", "")  # conftest.py runs nothing where it is not set
 
 
 @pytest.fixture
@@ -296,12 +296,10 @@ class TestEvents:
                 )
         assert [item["event"] for item in logs] == ["engine.lost", "engine.back"]
 
-    @pytest.mark.skipif(DAEMON is None, reason="may not restart a Docker that is not ours")
     async def test_survive_a_restart_of_docker(
         self, corner: Corner, engine: DockerEngine, wakes: Wakes
     ) -> None:
         """Docker is restarted under running containers: all are there, and changes are seen."""
-        assert DAEMON is not None
         name = await running(corner, engine, corner.spec())
         restart = await asyncio.create_subprocess_exec(DAEMON, "restart")
         assert await restart.wait() == 0

@@ -199,6 +199,7 @@ async def observe_once(
                 operations=Operations(name, triggers.wake),
                 addresses_are_names=settings.address_by is AddressBy.NAME,
             )
-            record = await store.record(name)
+            # Reading makes the database where there is none; looking is to change nothing.
+            record = await store.record(name) if store.exists else Record()
             looks.append(((await observer.look(spec, record)).seen, record))
         return looks

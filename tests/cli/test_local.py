@@ -6,7 +6,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -154,14 +153,14 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, unused_tcp_port: in
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert running.stderr is not None
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", unused_tcp_port)).close()
+    lines = []
+    for line in running.stderr:
+        lines.append(line)
+        if json.loads(line)["event"] == "service.started":
             break
-        except ConnectionRefusedError:
-            time.sleep(0.05)
+    socket.create_connection(("127.0.0.1", unused_tcp_port)).close()
     running.terminate()
-    lines = running.stderr.read().splitlines()
+    lines += running.stderr
     running.stderr.close()
     assert running.wait(10) == 0
     events = [json.loads(line)["event"] for line in lines]

@@ -41,10 +41,16 @@ class StateDb:
     """The memory of one instance, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = StateFile(folder / NAME, self._refill)
+        self._path = folder / NAME
+        self._file = StateFile(self._path, self._refill)
         self._records: dict[AppName, Record] | None = None
         """None until they have been read."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state-db")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database; reading makes one where there is none."""
+        return self._path.exists()
 
     async def close(self) -> None:
         """Finish what is under way and let go of the file."""

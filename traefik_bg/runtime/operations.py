@@ -103,9 +103,10 @@ class Operations:
         except LawBroken as error:
             self.broken_law = error
         except TraefikBgError as error:
+            if self._failures.get(about) != str(error):  # an outage is told once
+                log.warning("operation.failed", app=self._app, about=about, reason=str(error))
             self._failures[about] = str(error)
             self._cool(about)
-            log.warning("operation.failed", app=self._app, about=about, reason=str(error))
         except Exception as error:
             self._failures[about] = f"internal error, please report this: {error!r}"
             self._cool(about)
