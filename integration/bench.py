@@ -27,15 +27,7 @@ from rich.table import Table
 from integration.meter import Report
 from integration.stage import APP, HOST, SAMPLE, Stage, docker, stage
 from traefik_bg.adapters.traefik import TraefikRouter
-from traefik_bg.core.model import (
-    AppName,
-    ReplicaName,
-    RevisionId,
-    Route,
-    Routing,
-    Server,
-    Share,
-)
+from traefik_bg.core.model import AppName, ReplicaName, RevisionId, Route, Routing, Server, Share
 
 OWN_START = 3.0  # seconds the sample app needs until it is ready
 DEPLOYMENTS = 6

@@ -16,14 +16,8 @@ from docker.errors import NotFound
 from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.adapters.probe import NetworkProber
 from traefik_bg.core.errors import EngineUnavailable
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    ContainerState,
-    HealthPolicy,
-    ReplicaName,
-    canonical_json,
-)
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, canonical_json
+from traefik_bg.core.observation import ContainerState
 from traefik_bg.core.ports import Container
 
 T = TypeVar("T")

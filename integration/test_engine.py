@@ -32,7 +32,8 @@ from integration.corner import (
 )
 from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.core.errors import Conflict, EngineUnavailable, ImageNotFound, SpecRefused
-from traefik_bg.core.model import AppSpec, ContainerState, Health, HealthPolicy
+from traefik_bg.core.model import AppSpec, HealthPolicy
+from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.ports import Container
 
 DAEMON = os.environ.get("TESTBED_DOCKERD", "")  # conftest.py runs nothing where it is not set

@@ -15,9 +15,10 @@ from rich.console import Console, RenderableType
 
 from traefik_bg.adapters.desired_reading import read_desired
 from traefik_bg.cli.tables import app_report, apps_table
-from traefik_bg.core.actions import Plan
+from traefik_bg.core.actions import Phase, Plan
 from traefik_bg.core.forecast import ASSUMED_START, MAX_LOOKS, World
-from traefik_bg.core.model import AppName, AppSpec, Health, Observation, Phase, Replica
+from traefik_bg.core.model import AppName, AppSpec
+from traefik_bg.core.observation import Health, Observation, Replica
 from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import RoutingState
 from traefik_bg.runtime.reconciler import AppStatus

@@ -40,10 +40,11 @@ from traefik_bg.adapters.traefik_publication import Publication
 from traefik_bg.cli.frame import Exit
 from traefik_bg.cli.verbs import verbs
 from traefik_bg.core import errors, markers, names, planner, traffic
+from traefik_bg.core.actions import Outcome, Phase
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import DesiredStateErrors, TraefikBgError
 from traefik_bg.core.features import Features
-from traefik_bg.core.model import AppName, Outcome, Phase, Routing
+from traefik_bg.core.model import AppName, Routing
 from traefik_bg.settings import CONFIG_FLAG, CONFIG_VARIABLE, SETTINGS, load_settings
 from traefik_bg.web.provider import Provider
 from traefik_bg.web.server import application

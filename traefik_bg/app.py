@@ -25,8 +25,10 @@ from traefik_bg.adapters.state_db_history import JournalEntry, PastDeployment
 from traefik_bg.adapters.traefik import TraefikRouter
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import CommandRefused, DesiredStateError
-from traefik_bg.core.model import AppName, Observation, Record, RevisionId
+from traefik_bg.core.model import AppName, RevisionId
+from traefik_bg.core.observation import Observation
 from traefik_bg.core.ports import DesiredState
+from traefik_bg.core.record import Record
 from traefik_bg.runtime.observer import Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.reconciler import AppStatus, Parts

@@ -7,23 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from traefik_bg.adapters.state_db import StateDb
-from traefik_bg.core.actions import Ending
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    Deployment,
-    HealthPolicy,
-    Json,
-    Outcome,
-    Record,
-    Rejection,
-    RevisionId,
-    Rollout,
-    Route,
-    Step,
-    Waiver,
-)
+from traefik_bg.core.actions import Ending, Outcome
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Json, RevisionId, Route
 from traefik_bg.core.ports import Store
+from traefik_bg.core.record import Deployment, Record, Rejection, Waiver
+from traefik_bg.core.rollout import Rollout, Step
 
 WEB = AppName("web")
 API = AppName("api")

@@ -14,15 +14,7 @@ from tests.adapters.traefik_process import until
 from traefik_bg.adapters.traefik import TraefikRouter
 from traefik_bg.core import traffic
 from traefik_bg.core.errors import RouterUnavailable
-from traefik_bg.core.model import (
-    AppName,
-    ReplicaName,
-    RevisionId,
-    Route,
-    Routing,
-    Server,
-    Share,
-)
+from traefik_bg.core.model import AppName, ReplicaName, RevisionId, Route, Routing, Server, Share
 from traefik_bg.web.provider import Provider
 
 WEB, API = AppName("web"), AppName("api")

@@ -12,7 +12,8 @@ import pytest
 import structlog
 
 from traefik_bg.adapters.connections import ProcConnectionCounter, open_rows
-from traefik_bg.core.model import AppName, ContainerState, ReplicaName, RevisionId
+from traefik_bg.core.model import AppName, ReplicaName, RevisionId
+from traefik_bg.core.observation import ContainerState
 from traefik_bg.core.ports import Container
 
 ID, OTHER = "a" * 64, "b" * 64

@@ -9,16 +9,8 @@ import pytest
 
 from tests.adapters.desired import Folder, app_text
 from traefik_bg.adapters.desired_reading import read_desired
-from traefik_bg.core.model import (
-    AppName,
-    Approval,
-    AppSpec,
-    HealthPolicy,
-    Json,
-    Rollout,
-    Route,
-    Step,
-)
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Json, Route
+from traefik_bg.core.rollout import Approval, Rollout, Step
 
 
 @pytest.fixture

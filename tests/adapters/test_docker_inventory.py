@@ -17,7 +17,8 @@ from tests.adapters.fake_docker import NAME, REVISION, SHOP, WEB, FakeDocker, Wa
 from traefik_bg.adapters import docker_events, docker_inventory
 from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.core.errors import EngineUnavailable
-from traefik_bg.core.model import AppName, ContainerState, Health, ReplicaName
+from traefik_bg.core.model import AppName, ReplicaName
+from traefik_bg.core.observation import ContainerState, Health
 
 
 @pytest.fixture

@@ -12,14 +12,8 @@ import pytest
 
 from traefik_bg.adapters import probe
 from traefik_bg.adapters.probe import NetworkProber
-from traefik_bg.core.model import (
-    AppName,
-    ContainerState,
-    Health,
-    HealthPolicy,
-    ReplicaName,
-    RevisionId,
-)
+from traefik_bg.core.model import AppName, HealthPolicy, ReplicaName, RevisionId
+from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.ports import Container, ProbeResult
 
 HTTP = HealthPolicy(path="/health")

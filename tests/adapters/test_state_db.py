@@ -14,22 +14,10 @@ from hypothesis import strategies as st
 
 from tests.adapters.records import API, BLUE, FULL, GREEN, SPEC, WEB, deploying, ending, opened
 from traefik_bg.adapters import state_db_history
-from traefik_bg.core.actions import Ending
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    Deployment,
-    HealthPolicy,
-    Json,
-    Outcome,
-    Record,
-    Rejection,
-    RevisionId,
-    Rollout,
-    Route,
-    Step,
-    Waiver,
-)
+from traefik_bg.core.actions import Ending, Outcome
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Json, RevisionId, Route
+from traefik_bg.core.record import Deployment, Record, Rejection, Waiver
+from traefik_bg.core.rollout import Rollout, Step
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from tests.adapters.records import API, FULL, GREEN, WEB, deploying, opened
 from traefik_bg.adapters.state_db import NAME, StateDb
 from traefik_bg.core.errors import StoreUnavailable
-from traefik_bg.core.model import Record, Rejection
+from traefik_bg.core.record import Record, Rejection
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from traefik_bg.adapters.state_db import StateDb
-from traefik_bg.core.model import Deployment, Record
+from traefik_bg.core.record import (Deployment, Record)
 
 WEB = "web"
 

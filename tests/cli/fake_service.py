@@ -16,18 +16,12 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from tests.core.build import app
-from traefik_bg.core.actions import Ending
+from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused
 from traefik_bg.core.forecast import World
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    ContainerState,
-    Health,
-    Outcome,
-    RevisionId,
-)
+from traefik_bg.core.model import AppName, AppSpec, RevisionId
+from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import RoutingState
 from traefik_bg.core.situation import Situation

@@ -14,7 +14,8 @@ from tests.cli.conftest import Cli, Serve, on_a_terminal
 from tests.cli.fake_service import V1, FakeService, Served
 from tests.core.build import WEB
 from traefik_bg import __version__
-from traefik_bg.core.model import AppName, Rollout, Step
+from traefik_bg.core.model import AppName
+from traefik_bg.core.rollout import Rollout, Step
 
 VERBS = (
     "run", "check", "plan", "status", "deploy", "promote", "pause", "resume", "abort", "retry",

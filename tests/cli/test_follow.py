@@ -11,7 +11,7 @@ from dataclasses import replace
 from tests.cli.conftest import Cli, Serve, on_a_terminal
 from tests.cli.fake_service import V1, FakeService, Served
 from tests.core.build import WEB
-from traefik_bg.core.model import Approval, Rollout
+from traefik_bg.core.rollout import Approval, Rollout
 
 # --- watching -------------------------------------------------------------------------------------
 

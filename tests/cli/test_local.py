@@ -13,8 +13,9 @@ import pytest
 from tests.cli.conftest import Cli
 from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.forecast import World
-from traefik_bg.core.model import Observation, Record
+from traefik_bg.core.observation import Observation
 from traefik_bg.core.ports import DesiredState
+from traefik_bg.core.record import Record
 from traefik_bg.settings import Settings
 
 GOOD = """\

@@ -15,7 +15,9 @@ from traefik_bg.cli import tables
 from traefik_bg.cli.plans import PlanView, plan_view, report
 from traefik_bg.cli.screen import clean
 from traefik_bg.core.forecast import forecast
-from traefik_bg.core.model import AppSpec, Observation, Record, canonical_json
+from traefik_bg.core.model import AppSpec, canonical_json
+from traefik_bg.core.observation import Observation
+from traefik_bg.core.record import Record
 from traefik_bg.web.view import AppView, app_view
 
 SECRET = canonical_json({"environment": {"PASSWORD": "hunter2"}})

@@ -8,20 +8,17 @@ from typing import Any
 from traefik_bg.core.model import (
     AppName,
     AppSpec,
-    ContainerState,
-    Health,
     HealthPolicy,
-    Record,
-    Replica,
     ReplicaName,
     RevisionId,
-    Rollout,
     Route,
     Routing,
     Server,
     Share,
-    Step,
 )
+from traefik_bg.core.observation import ContainerState, Health, Replica
+from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Rollout, Step
 
 WEB = AppName("web")
 

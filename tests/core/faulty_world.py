@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from traefik_bg.core.actions import (
     Action,
     CreateReplica,
+    Outcome,
     Plan,
     PublishRouting,
     PullImage,
@@ -22,21 +23,11 @@ from traefik_bg.core.actions import (
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused
 from traefik_bg.core.forecast import World
-from traefik_bg.core.model import (
-    Approval,
-    AppSpec,
-    ContainerState,
-    Health,
-    Observation,
-    Outcome,
-    Record,
-    Replica,
-    ReplicaName,
-    RevisionId,
-    Routing,
-    Server,
-)
+from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server
+from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.planner import plan
+from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Approval
 from traefik_bg.core.situation import Situation
 
 NEVER_HEALTHY = "web:never-healthy"

@@ -7,20 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tests.core.build import WEB, app, good, replicas, revision, routing
+from traefik_bg.core.actions import Outcome
 from traefik_bg.core.commands import Obeyed, Verb, obey
 from traefik_bg.core.errors import CommandRefused
-from traefik_bg.core.model import (
-    AppSpec,
-    Deployment,
-    Health,
-    Observation,
-    Outcome,
-    Record,
-    Rejection,
-    RevisionId,
-    Routing,
-    Waiver,
-)
+from traefik_bg.core.model import AppSpec, RevisionId, Routing
+from traefik_bg.core.observation import Health, Observation
+from traefik_bg.core.record import Deployment, Record, Rejection, Waiver
 from traefik_bg.core.situation import Situation
 
 BLUE, GREEN, OLD = app("web:1"), app("web:2"), app("web:0")

@@ -12,6 +12,7 @@ from traefik_bg.core import forecast as module
 from traefik_bg.core.actions import (
     Action,
     CreateReplica,
+    Phase,
     PublishRouting,
     PullImage,
     RemoveReplica,
@@ -19,16 +20,10 @@ from traefik_bg.core.actions import (
     StopReplica,
 )
 from traefik_bg.core.forecast import World, forecast
-from traefik_bg.core.model import (
-    Approval,
-    ContainerState,
-    Health,
-    Observation,
-    Phase,
-    Record,
-    ReplicaName,
-    Rollout,
-)
+from traefik_bg.core.model import ReplicaName
+from traefik_bg.core.observation import ContainerState, Health, Observation
+from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Approval, Rollout
 
 BLUE, GREEN = app("web:1"), app("web:2")
 B, G = BLUE.revision, GREEN.revision

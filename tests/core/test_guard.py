@@ -8,15 +8,8 @@ import pytest
 
 from tests.core.build import WEB, app, replica, replicas, routing, server
 from traefik_bg.core.guard import broken_by_publishing, broken_by_stopping
-from traefik_bg.core.model import (
-    ContainerState,
-    Health,
-    Observation,
-    Replica,
-    ReplicaName,
-    Routing,
-    Share,
-)
+from traefik_bg.core.model import ReplicaName, Routing, Share
+from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 
 BLUE, GREEN = app("web:1"), app("web:2")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from traefik_bg.core.health import Pulse
-from traefik_bg.core.model import Health, HealthPolicy
+from traefik_bg.core.model import HealthPolicy
+from traefik_bg.core.observation import Health
 from traefik_bg.core.ports import ProbeResult
 
 POLICY = HealthPolicy(rise=2, fall=3)

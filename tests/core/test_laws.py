@@ -13,8 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.core.build import WEB, app, canary
 from tests.core.faulty_world import BAD_RULE, CRASHES, MISSING, NEVER_HEALTHY, FaultyWorld
+from traefik_bg.core.actions import Phase
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import Approval, ContainerState, Health, Phase, Record, Rollout, Route
+from traefik_bg.core.model import Route
+from traefik_bg.core.observation import ContainerState, Health
+from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Approval, Rollout
 
 SPECS = [
     app("web:1"),

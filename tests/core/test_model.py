@@ -7,17 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.core.build import app, good, replica, routing
-from traefik_bg.core.model import (
-    AppSpec,
-    ContainerState,
-    HealthPolicy,
-    Json,
-    Rejection,
-    ReplicaName,
-    Rollout,
-    Route,
-)
+from traefik_bg.core.model import AppSpec, HealthPolicy, Json, ReplicaName, Route
+from traefik_bg.core.observation import ContainerState
 from traefik_bg.core.ports import RoutingState
+from traefik_bg.core.record import Rejection
+from traefik_bg.core.rollout import Rollout
 
 SPEC, OTHER = app("web:1"), app("web:2")
 

@@ -10,6 +10,8 @@ import pytest
 from tests.core.build import WEB, app, canary, good, replica, replicas, routing, server
 from traefik_bg.core.actions import (
     CreateReplica,
+    Outcome,
+    Phase,
     Plan,
     PublishRouting,
     PullImage,
@@ -17,27 +19,12 @@ from traefik_bg.core.actions import (
     StartReplica,
     StopReplica,
 )
-from traefik_bg.core.model import (
-    Approval,
-    AppSpec,
-    ContainerState,
-    Deployment,
-    Health,
-    Observation,
-    Outcome,
-    Phase,
-    Record,
-    Rejection,
-    Replica,
-    ReplicaName,
-    Rollout,
-    Route,
-    Routing,
-    Share,
-    Waiver,
-)
+from traefik_bg.core.model import AppSpec, ReplicaName, Route, Routing, Share
+from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.planner import plan
+from traefik_bg.core.record import Deployment, Record, Rejection, Waiver
 from traefik_bg.core.replica_rules import is_drained
+from traefik_bg.core.rollout import Approval, Rollout
 from traefik_bg.core.situation import Situation
 
 BLUE, GREEN, OLD = app("web:1"), app("web:2"), app("web:0")

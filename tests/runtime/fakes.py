@@ -25,17 +25,10 @@ from traefik_bg.core.errors import (
     SpecRefused,
     StoreUnavailable,
 )
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    ContainerState,
-    HealthPolicy,
-    Record,
-    ReplicaName,
-    RevisionId,
-    Routing,
-)
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId, Routing
+from traefik_bg.core.observation import ContainerState
 from traefik_bg.core.ports import Container, DesiredState, ProbeResult, RoutingState, Wake
+from traefik_bg.core.record import Record
 
 COMES_BACK_AFTER = 0.1  # seconds until Docker restarts what crashed; doubles each time
 

@@ -12,18 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from traefik_bg.core.actions import Ending
+from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    Outcome,
-    Record,
-    ReplicaName,
-    Routing,
-    Server,
-    Share,
-)
+from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing, Server, Share
+from traefik_bg.core.record import Record
 
 if TYPE_CHECKING:
     from tests.runtime.fakes import Box, FakeEngine, FakeRouter, FakeSource, FakeStore, FakeTraefik

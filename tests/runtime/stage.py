@@ -25,19 +25,12 @@ from tests.runtime.fakes import (
 )
 from tests.runtime.ledger import Ledger
 from tests.runtime.tape import Tape
+from traefik_bg.core.actions import Phase
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import Unavailable
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    Phase,
-    Record,
-    RevisionId,
-    Rollout,
-    Routing,
-    Server,
-    Share,
-)
+from traefik_bg.core.model import AppName, AppSpec, RevisionId, Routing, Server, Share
+from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Rollout
 from traefik_bg.runtime.reconciler import AppStatus, Parts
 from traefik_bg.runtime.supervisor import Supervisor
 from traefik_bg.runtime.triggers import Triggers

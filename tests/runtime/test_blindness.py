@@ -11,9 +11,9 @@ from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
 from tests.runtime.tape import Mishap
+from traefik_bg.core.actions import Outcome, Phase
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import Unavailable
-from traefik_bg.core.model import Outcome, Phase
 
 V1, V2 = web("web:1"), web("web:2")
 

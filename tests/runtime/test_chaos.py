@@ -20,7 +20,8 @@ from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.tape import PATIENCE, Mishap
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import CommandRefused, Unavailable
-from traefik_bg.core.model import Approval, Route, Step
+from traefik_bg.core.model import Route
+from traefik_bg.core.rollout import Approval, Step
 
 STEPS = (Step(weight=10, pause=2.0), Step(weight=50, pause=2.0))
 SPECS = [

@@ -10,9 +10,11 @@ import pytest
 from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
+from traefik_bg.core.actions import Outcome, Phase
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import CommandRefused, Unavailable
-from traefik_bg.core.model import AppName, Outcome, Phase, Step
+from traefik_bg.core.model import AppName
+from traefik_bg.core.rollout import Step
 
 V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
 CANARY = replace(V2, rollout=replace(SHORT, steps=(Step(weight=10, pause=20.0),)))

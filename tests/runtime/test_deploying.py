@@ -9,8 +9,10 @@ import pytest
 from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
+from traefik_bg.core.actions import Outcome, Phase
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import Approval, AppSpec, Outcome, Phase, Route, Step
+from traefik_bg.core.model import AppSpec, Route
+from traefik_bg.core.rollout import Approval, Step
 
 V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
 CANARY = web(

@@ -11,11 +11,13 @@ import pytest
 from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
-from traefik_bg.core.actions import Action, CreateReplica, Plan, PublishRouting, StopReplica
+from traefik_bg.core.actions import Action, CreateReplica, Phase, Plan, PublishRouting, StopReplica
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import SpecRefused, Unavailable
-from traefik_bg.core.model import AppName, Observation, Phase, Record, ReplicaName
+from traefik_bg.core.model import AppName, ReplicaName
+from traefik_bg.core.observation import Observation
 from traefik_bg.core.planner import plan
+from traefik_bg.core.record import Record
 from traefik_bg.runtime import reconciler
 
 V1 = web("web:1")

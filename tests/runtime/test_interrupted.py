@@ -16,7 +16,9 @@ from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.tape import Mishap
-from traefik_bg.core.model import AppSpec, Phase, RevisionId, Route, Step
+from traefik_bg.core.actions import Phase
+from traefik_bg.core.model import AppSpec, RevisionId, Route
+from traefik_bg.core.rollout import Step
 
 V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
 CANARY = web(

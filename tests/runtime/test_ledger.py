@@ -17,16 +17,10 @@ from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
 from traefik_bg.core import replica_rules, verdict
 from traefik_bg.core.actions import Action, CreateReplica, Plan, PublishRouting, StopReplica
-from traefik_bg.core.model import (
-    Observation,
-    Record,
-    ReplicaName,
-    RevisionId,
-    Routing,
-    Server,
-    Share,
-)
+from traefik_bg.core.model import ReplicaName, RevisionId, Routing, Server, Share
+from traefik_bg.core.observation import Observation
 from traefik_bg.core.planner import plan
+from traefik_bg.core.record import Record
 from traefik_bg.runtime import executor, reconciler
 
 V1, V2 = web("web:1"), web("web:2")

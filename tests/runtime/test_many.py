@@ -9,7 +9,8 @@ import pytest
 
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
-from traefik_bg.core.model import AppName, AppSpec, Phase
+from traefik_bg.core.actions import Phase
+from traefik_bg.core.model import AppName, AppSpec
 
 
 def apps(count: int, image: str = "web:1") -> list[AppSpec]:

@@ -11,8 +11,10 @@ from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.tape import Mishap
+from traefik_bg.core.actions import Outcome, Phase
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import AppSpec, HealthPolicy, Outcome, Phase, Route, Step
+from traefik_bg.core.model import AppSpec, HealthPolicy, Route
+from traefik_bg.core.rollout import Step
 
 V1, V2 = web("web:1"), web("web:2")
 BAD = web("web:bad")

@@ -7,7 +7,8 @@ import pytest
 from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import Stage, web
-from traefik_bg.core.model import Phase, Rollout
+from traefik_bg.core.actions import Phase
+from traefik_bg.core.rollout import Rollout
 
 V1, V2 = web("web:1"), web("web:2")
 FAR = web("web:far")

@@ -9,14 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.core.build import WEB
-from traefik_bg.core.model import (
-    AppName,
-    ContainerState,
-    Health,
-    HealthPolicy,
-    ReplicaName,
-    RevisionId,
-)
+from traefik_bg.core.model import AppName, HealthPolicy, ReplicaName, RevisionId
+from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.ports import Container, ProbeResult
 from traefik_bg.runtime.vitals import Checkup, Vital, Vitals
 

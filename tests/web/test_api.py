@@ -10,7 +10,8 @@ from tests.cli.fake_service import LAST_WORDS, SECRET, FakeService
 from tests.core.build import WEB, app
 from tests.web.conversation import CONTAINER, SPEC, problem, talking
 from traefik_bg.core.errors import EngineUnavailable
-from traefik_bg.core.model import AppName, Approval, Rollout
+from traefik_bg.core.model import AppName
+from traefik_bg.core.rollout import Approval, Rollout
 from traefik_bg.web import api
 
 # --- questions ------------------------------------------------------------------------------------

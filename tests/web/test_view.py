@@ -9,18 +9,11 @@ from typing import Any
 import pytest
 
 from tests.core.build import app, good, replica, replicas, routing
-from traefik_bg.core.model import (
-    ContainerState,
-    Deployment,
-    Health,
-    Observation,
-    Phase,
-    Record,
-    Rejection,
-    Route,
-    canonical_json,
-)
+from traefik_bg.core.actions import Phase
+from traefik_bg.core.model import Route, canonical_json
+from traefik_bg.core.observation import ContainerState, Health, Observation
 from traefik_bg.core.ports import RoutingState
+from traefik_bg.core.record import Deployment, Record, Rejection
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.view import AppView, app_view
 

@@ -17,16 +17,8 @@ from traefik_bg.adapters.desired_schema import (
     RolloutSettings,
     RouteSettings,
 )
-from traefik_bg.core.model import (
-    AppName,
-    Approval,
-    AppSpec,
-    HealthPolicy,
-    Rollout,
-    Route,
-    Step,
-    canonical_json,
-)
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Route, canonical_json
+from traefik_bg.core.rollout import Approval, Rollout, Step
 
 _OFF_ANYWAY = ("privileged", "read_only", "tty")  # saying false to these says nothing
 _MEANS_SOMETHING_EMPTY = frozenset({"command", "entrypoint"})

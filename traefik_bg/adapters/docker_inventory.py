@@ -24,7 +24,8 @@ from traefik_bg.adapters.docker_settings import (
     REVISION_LABEL,
 )
 from traefik_bg.core.errors import EngineUnavailable
-from traefik_bg.core.model import AppName, ContainerState, Health, ReplicaName, RevisionId
+from traefik_bg.core.model import AppName, ReplicaName, RevisionId
+from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.ports import Container
 
 K = TypeVar("K")

@@ -14,7 +14,8 @@ from typing import Self
 
 import aiohttp
 
-from traefik_bg.core.model import Health, HealthPolicy
+from traefik_bg.core.model import HealthPolicy
+from traefik_bg.core.observation import Health
 from traefik_bg.core.ports import Container, ProbeResult
 
 _REFUSED = {errno.ECONNREFUSED: "connection refused"}

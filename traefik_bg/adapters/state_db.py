@@ -26,7 +26,8 @@ from traefik_bg.adapters import state_db_history as history
 from traefik_bg.adapters.state_db_file import StateFile
 from traefik_bg.adapters.state_db_history import JournalEntry, PastDeployment
 from traefik_bg.core.actions import Ending
-from traefik_bg.core.model import AppName, Record
+from traefik_bg.core.model import AppName
+from traefik_bg.core.record import Record
 
 NAME = "state.db"
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from traefik_bg.core.actions import Ending
-from traefik_bg.core.model import AppName, Deployment, Outcome, Record, RevisionId
+from traefik_bg.core.actions import Ending, Outcome
+from traefik_bg.core.model import AppName, RevisionId
+from traefik_bg.core.record import Deployment, Record
 
 KEPT_SENTENCES = 500  # an app; about a hundred deployments' worth
 KEPT_DEPLOYMENTS = 200  # an app; years of them for most

@@ -147,8 +147,8 @@ class Ledger:
             timers.unrouted.clear()
         else:
             timers.part = _since(timers.part, now, parts)
-            weights = [part.weights if part else None for part in parts]
-            timers.weights = _since(timers.weights, now, weights)
+            splits = [part.split if part else None for part in parts]
+            timers.weights = _since(timers.weights, now, splits)
             timers.unrouted |= dict.fromkeys(timers.routable - routable, now)
             timers.unrouted = {
                 name: moment

@@ -7,17 +7,37 @@ Each must be safe to find already done, because "done but the answer was lost" h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    Outcome,
-    Phase,
-    Record,
-    ReplicaName,
-    RevisionId,
-    Routing,
-)
+from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing
+from traefik_bg.core.record import Record
+
+
+class Phase(StrEnum):
+    """Where an app stands, derived anew at every look; for people, never for decisions."""
+
+    SETTLED = "settled"
+    PULLING = "pulling"
+    STARTING = "starting"
+    WAITING = "waiting for approval"
+    SHIFTING = "shifting"
+    CONFIRMING = "confirming"
+    BAKING = "baking"
+    DRAINING = "draining"
+    REPAIRING = "repairing"
+    REJECTED = "rejected"
+    PAUSED = "paused"
+    REMOVING = "removing"
+    BLIND = "blind"
+
+
+class Outcome(StrEnum):
+    """How a deployment ended."""
+
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
+    ABORTED = "aborted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

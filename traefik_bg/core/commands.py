@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from traefik_bg.core.actions import Ending
+from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.errors import CommandRefused
-from traefik_bg.core.model import AppSpec, Outcome, Record, Rejection, RevisionId, Waiver
+from traefik_bg.core.model import AppSpec, RevisionId
+from traefik_bg.core.record import Record, Rejection, Waiver
 from traefik_bg.core.situation import FULL, Situation
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traefik_bg.core.actions import Action, Ending, PublishRouting
-from traefik_bg.core.model import Phase, Record, Routing
+from traefik_bg.core.actions import Action, Ending, Phase, PublishRouting
+from traefik_bg.core.model import Routing
+from traefik_bg.core.record import Record
 from traefik_bg.core.situation import Situation
 
 INSTANT = 0.005

@@ -20,18 +20,10 @@ from traefik_bg.core.actions import (
     StartReplica,
     StopReplica,
 )
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    ContainerState,
-    Health,
-    Observation,
-    Record,
-    Replica,
-    ReplicaName,
-    Routing,
-)
+from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing
+from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.planner import plan
+from traefik_bg.core.record import Record
 
 ASSUMED_START = 2.0
 """Seconds a forecast assumes a new replica needs until it is healthy; nobody can know."""
@@ -134,7 +126,7 @@ class World:
             return
         self.published = routing
         self.confirmed_for = 0.0
-        if before is None or routing is None or before.weights != routing.weights:
+        if before is None or routing is None or before.split != routing.split:
             self.weights_for = 0.0
         for name, replica in self.replicas.items():
             is_routed = routing is not None and routing.has(name)

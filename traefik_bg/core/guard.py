@@ -7,7 +7,8 @@ stop. Pure.
 
 from __future__ import annotations
 
-from traefik_bg.core.model import Observation, ReplicaName, Routing, Share
+from traefik_bg.core.model import ReplicaName, Routing, Share
+from traefik_bg.core.observation import Observation
 from traefik_bg.core.situation import FULL
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from traefik_bg.core.model import Health, HealthPolicy
+from traefik_bg.core.model import HealthPolicy
+from traefik_bg.core.observation import Health
 from traefik_bg.core.ports import ProbeResult
 
 

@@ -37,9 +37,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from traefik_bg.core import verdict
-from traefik_bg.core.actions import Ending, Plan
+from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
 from traefik_bg.core.decision import Decision, counted
-from traefik_bg.core.model import Deployment, Observation, Outcome, Phase, Record
+from traefik_bg.core.observation import Observation
+from traefik_bg.core.record import Deployment, Record
 from traefik_bg.core.replica_rules import drain, finish_removal, prove, provide, retire
 from traefik_bg.core.situation import Situation
 from traefik_bg.core.traffic_rules import (

@@ -11,17 +11,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from traefik_bg.core.actions import Ending
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    ContainerState,
-    Health,
-    HealthPolicy,
-    Record,
-    ReplicaName,
-    RevisionId,
-    Routing,
-)
+from traefik_bg.core.evidence import CheckResult, Tally
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId, Routing
+from traefik_bg.core.observation import ContainerState, Health
+from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Check
 
 Wake = Callable[[AppName | None], None]
 """Say "look again" for one app, or for all (None); safe to call from the event loop at any time."""
@@ -39,6 +33,8 @@ class Container:
     state: ContainerState
     life: str = ""
     """Changes whenever the container is started anew (Docker's StartedAt)."""
+    image_id: str = ""
+    """Docker's ID of its image: the content, whatever the tag points to by now."""
     ip: str = ""
     """Its address on the network shared with Traefik; empty while it has none."""
     pid: int = 0
@@ -146,7 +142,7 @@ class RoutingState:
     confirmed_for: float | None = None
     """Seconds since every Traefik is known to run exactly that; None: not known."""
     weights_for: float | None = None
-    """The same for the weights alone."""
+    """The same for the split of the traffic alone."""
     detail: str = ""
     """Why it is not confirmed, for people."""
     refusal: str | None = None
@@ -267,6 +263,37 @@ class ConnectionCounter(Protocol):
 
     async def open_connections(self, container: Container, port: int) -> int | None:
         """Return the replica's established connections on its port; None: cannot be counted."""
+        ...
+
+
+class Meter(Protocol):
+    """Traefik's own counting of what each revision answered."""
+
+    async def tallies(self, app: AppName) -> Mapping[RevisionId, Tally]:
+        """Return what all Traefiks together have counted so far of the app's revisions.
+
+        Raises:
+            RouterUnavailable: a Traefik did not say.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a check is asked about."""
+
+    app: AppName
+    revision: RevisionId
+    image: str
+    weight: int
+    blue: RevisionId | None = None
+
+
+class Checker(Protocol):
+    """Asks what Traefik's figures cannot know."""
+
+    async def ask(self, check: Check, subject: Subject) -> CheckResult:
+        """Ask once, within the check's timeout; never raises for what the other side does."""
         ...
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from traefik_bg.core.actions import (
     Action,
     CreateReplica,
+    Phase,
     PullImage,
     RemoveReplica,
     StartReplica,
@@ -17,16 +18,10 @@ from traefik_bg.core.actions import (
     subject,
 )
 from traefik_bg.core.decision import Decision, listed
-from traefik_bg.core.model import (
-    AppSpec,
-    ContainerState,
-    Phase,
-    Record,
-    Replica,
-    ReplicaName,
-    RevisionId,
-    Rollout,
-)
+from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId
+from traefik_bg.core.observation import ContainerState, Replica
+from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Rollout
 from traefik_bg.core.situation import FULL, Situation
 
 QUIET_FOR = 1.0

@@ -10,19 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from traefik_bg.core.model import (
-    AppSpec,
-    ContainerState,
-    Health,
-    Observation,
-    Record,
-    Replica,
-    ReplicaName,
-    RevisionId,
-    Routing,
-    Server,
-    Share,
-)
+from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server, Share
+from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.record import Record
 
 FULL = 100
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from traefik_bg.core.actions import Ending
+from traefik_bg.core.actions import Ending, Outcome, Phase
 from traefik_bg.core.decision import INSTANT, Decision, counted, listed, publish
-from traefik_bg.core.model import Approval, AppSpec, Outcome, Phase
+from traefik_bg.core.model import AppSpec
+from traefik_bg.core.rollout import Approval
 from traefik_bg.core.routing import needs_rehearsal, routing_at
 from traefik_bg.core.situation import FULL, Situation
 

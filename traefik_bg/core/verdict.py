@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from traefik_bg.core.model import AppSpec, ContainerState, Health, Rejection, Replica
+from traefik_bg.core.model import AppSpec
+from traefik_bg.core.observation import ContainerState, Health, Replica
+from traefik_bg.core.record import Rejection
 from traefik_bg.core.situation import FULL, Situation
 
 

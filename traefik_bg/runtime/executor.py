@@ -25,7 +25,7 @@ from traefik_bg.core.actions import (
 )
 from traefik_bg.core.errors import Conflict, ImageNotFound, LawBroken
 from traefik_bg.core.guard import broken_by_publishing, broken_by_stopping
-from traefik_bg.core.model import Observation
+from traefik_bg.core.observation import Observation
 from traefik_bg.core.ports import Engine, Images, Router
 from traefik_bg.runtime.operations import Operations, Step
 

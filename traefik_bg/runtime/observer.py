@@ -10,18 +10,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    ContainerState,
-    Health,
-    HealthPolicy,
-    Observation,
-    Record,
-    Replica,
-    ReplicaName,
-    RevisionId,
-)
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId
+from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.ports import (
     ConnectionCounter,
     Container,
@@ -30,6 +20,7 @@ from traefik_bg.core.ports import (
     Router,
     RoutingState,
 )
+from traefik_bg.core.record import Record
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.vitals import Checkup, Vital, Vitals
 

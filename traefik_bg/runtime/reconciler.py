@@ -13,20 +13,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from traefik_bg.core.actions import Ending, Plan
+from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused, Conflict, LawBroken, TraefikBgError, Unavailable
-from traefik_bg.core.model import (
-    AppName,
-    AppSpec,
-    Observation,
-    Outcome,
-    Phase,
-    Record,
-    RevisionId,
-)
+from traefik_bg.core.model import AppName, AppSpec, RevisionId
+from traefik_bg.core.observation import Observation
 from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import DesiredSource, Engine, Images, Router, RoutingState, Store
+from traefik_bg.core.record import Record
 from traefik_bg.core.situation import Situation
 from traefik_bg.runtime.executor import Executor
 from traefik_bg.runtime.observer import Observer

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from traefik_bg.core.health import Pulse
-from traefik_bg.core.model import AppName, ContainerState, Health, HealthPolicy, ReplicaName
+from traefik_bg.core.model import AppName, HealthPolicy, ReplicaName
+from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.ports import Container, Prober, Wake
 
 ASK_AGAIN_UNBOUND = 0.05  # seconds; a refused connection costs the app nothing, so ask often

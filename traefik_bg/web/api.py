@@ -16,8 +16,9 @@ from typing import Protocol, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from traefik_bg.core.actions import Outcome
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import AppName, Outcome, RevisionId
+from traefik_bg.core.model import AppName, RevisionId
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.problem import Kind, Problem
 from traefik_bg.web.view import AppView, app_view

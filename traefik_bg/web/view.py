@@ -13,17 +13,10 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypedDict
 
-from traefik_bg.core.model import (
-    AppSpec,
-    Deployment,
-    Observation,
-    Phase,
-    Rejection,
-    Replica,
-    RevisionId,
-    Routing,
-    Share,
-)
+from traefik_bg.core.actions import Phase
+from traefik_bg.core.model import AppSpec, RevisionId, Routing, Share
+from traefik_bg.core.observation import Observation, Replica
+from traefik_bg.core.record import Deployment, Rejection
 from traefik_bg.core.situation import FULL, Situation
 from traefik_bg.runtime.reconciler import AppStatus
 

@@ -1,0 +1,115 @@
+"""The nouns of a look: one app as it is now.
+
+Made by the runtime's observer, read by the planner. Durations are seconds as `float`; there are no
+dates. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from traefik_bg.core.evidence import CheckResult, Evidence
+from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing
+
+
+class ContainerState(StrEnum):
+    """Docker's word for a container, reduced to what matters here."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+    REMOVING = "removing"
+
+
+class Health(StrEnum):
+    """What our probes say of a running replica."""
+
+    UNKNOWN = "unknown"
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """One container of one revision, as seen now."""
+
+    name: ReplicaName
+    revision: RevisionId
+    number: int
+    state: ContainerState
+    address: str = ""
+    """What Traefik is to connect to; empty while the container has none."""
+    health: Health = Health.UNKNOWN
+    health_reason: str = ""
+    age: float = 0.0
+    """Seconds since we first saw it running, or since a life in which it was healthy ended."""
+    restarts: int = 0
+    image_id: str = ""
+    """What its image is to Docker: the content, whatever its tag points to by now."""
+    exit_code: int | None = None
+    is_blameless: bool = False
+    """Its end says nothing against its revision: we stopped it, or never saw it run."""
+    log: tuple[str, ...] = ()
+    """Its last lines, when it failed."""
+    unrouted_for: float | None = None
+    """Seconds since Traefik was confirmed not to route to it; None: it may."""
+    idle_for: float | None = None
+    """Seconds it has been without an open connection; None: it has some, or we cannot count."""
+    open_connections: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether its process is there to answer."""
+        return self.state is ContainerState.RUNNING
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether it is proven now."""
+        return self.is_running and self.health is Health.HEALTHY
+
+    @property
+    def is_dead(self) -> bool:
+        """Tell whether its process has ended."""
+        return self.state in {
+            ContainerState.EXITED,
+            ContainerState.RESTARTING,
+            ContainerState.REMOVING,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One look at everything that concerns one app; complete, or not made at all (law S5)."""
+
+    app: AppName
+    desired: AppSpec | None
+    replicas: tuple[Replica, ...] = ()
+    published: Routing | None = None
+    """What we told Traefik; None: it has not been told of this app."""
+    confirmed_for: float | None = None
+    """Seconds since every Traefik runs what is published; None: not confirmed."""
+    weights_for: float | None = None
+    """Seconds since every Traefik runs the published split, whatever the replicas behind it."""
+    images: Mapping[str, bool] = field(default_factory=dict)
+    """Whether each image in question is on this machine."""
+    routable: frozenset[ReplicaName] = frozenset()
+    """Names some Traefik may still route to, whether or not such a container exists."""
+    busy: frozenset[str] = frozenset()
+    """Replicas and images something is under way for."""
+    cooling: Mapping[str, float] = field(default_factory=dict)
+    """Replicas and images that must be left alone, and for how many seconds more."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Answers of no, by what they are about: an image, a replica, or the app's routing."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """What went wrong last with a replica or an image, where trying again may help."""
+    guard_available: bool = False
+    """Whether every Traefik knows how to fail over by status (3.7 and newer)."""
+    evidence: Evidence | None = None
+    """What Traefik counted since it runs the published split; None: it cannot be asked."""
+    checks: Mapping[str, CheckResult] = field(default_factory=dict)
+    """The last answer of each check, by its name, asked since the present split."""

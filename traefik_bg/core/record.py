@@ -1,0 +1,76 @@
+"""The nouns of memory: the few facts about one app that outlive the process.
+
+Facts only: where a deployment stands is derived anew at every look. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from traefik_bg.core.model import AppSpec, RevisionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why a spec is not tried again until it changes."""
+
+    spec: str
+    """The digest of the rejected spec."""
+    revision: RevisionId
+    reason: str
+    log: tuple[str, ...] = ()
+    is_about_routes: bool = False
+    """Only the routes were refused; nothing is known against the revision itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """An operator's leave to go on from a weight without waiting (promote)."""
+
+    revision: RevisionId
+    weight: int
+    is_full: bool = False
+    """Leave out all further steps: the next weight is 100."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """What exactly a revision ran: tags move, contents do not."""
+
+    revision: RevisionId
+    image_id: str
+    """Docker's ID of the image, on this machine."""
+    digest: str = ""
+    """Where to have it from again, such as `ghcr.io/acme/web@sha256:…`; empty: nowhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """The attempt under way."""
+
+    number: int
+    revision: RevisionId
+    image: str
+    blue: RevisionId | None = None
+    """The revision that served when green took its first traffic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The few facts that must outlive the process; losing them costs time, never safety (L4)."""
+
+    good: AppSpec | None = None
+    """The last spec that passed its bake."""
+    previous: tuple[AppSpec, ...] = ()
+    """Good specs before that one, newest first: where a rollback can go."""
+    rejection: Rejection | None = None
+    deployment: Deployment | None = None
+    deployments: int = 0
+    waiver: Waiver | None = None
+    paused: bool = False
+    pins: tuple[Pin, ...] = ()
+    """What the good spec and the previous ones ran, and what green runs."""
+
+    def rejects(self, spec: AppSpec) -> bool:
+        """Tell whether this very spec has been rejected."""
+        return self.rejection is not None and self.rejection.spec == spec.digest
