@@ -167,7 +167,7 @@ class Line:
 
 async def running(corner: Corner, engine: DockerEngine, spec: AppSpec) -> ReplicaName:
     name = corner.name(spec)
-    await engine.create(name, 1, spec)
+    await engine.create(name, 1, spec, spec.image)
     await engine.start(name)
     return name
 

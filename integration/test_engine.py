@@ -73,7 +73,7 @@ async def test_a_container_lives_from_creation_to_removal(
     assert await engine.containers(app) == ()
 
     for _ in range(2):
-        await engine.create(name, 1, spec)
+        await engine.create(name, 1, spec, spec.image)
         created = await only(engine, app)
         assert (created.name, created.revision, created.number) == (name, spec.revision, 1)
         assert (created.state, created.ip, created.life) == (ContainerState.CREATED, "", "")
@@ -165,7 +165,7 @@ async def test_older_engines_get_their_networks_one_by_one(
     other = corner.other_network()
     spec = corner.spec(networks={other: {"aliases": ["friend"]}}, healthcheck={"test": "true"})
     async with DockerEngine(corner.instance, corner.network, wakes) as engine:
-        await engine.create(corner.name(spec), 1, spec)
+        await engine.create(corner.name(spec), 1, spec, spec.image)
 
     networks = corner.inspect(corner.name(spec))["NetworkSettings"]["Networks"]
     assert set(networks) == {corner.network, other}
@@ -184,7 +184,7 @@ async def test_two_services_share_one_docker(corner: Corner, wakes: Wakes) -> No
             with pytest.raises(SpecRefused, match="belongs to a container of instance 'other'"):
                 await verb(name)
         with pytest.raises(SpecRefused, match=f"docker rename {name}"):
-            await engine.create(name, 1, spec)
+            await engine.create(name, 1, spec, spec.image)
         assert await engine.tail(name, 5) == ()
 
     assert corner.inspect(theirs)["State"] == before
@@ -198,7 +198,7 @@ class TestRefusals:
         assert not await engine.has(spec.image)
         assert await engine.has(IMAGE)
         with pytest.raises(ImageNotFound, match="traefik-bg-nowhere:1"):
-            await engine.create(corner.name(spec), 1, spec)
+            await engine.create(corner.name(spec), 1, spec, spec.image)
 
     async def test_a_registry_that_does_not_answer(self, engine: DockerEngine) -> None:
         """Nobody listens there: not known, so it may be tried again."""
@@ -210,7 +210,7 @@ class TestRefusals:
         missing, spec = f"{corner.network}-missing", corner.spec()
         async with DockerEngine(corner.instance, missing, wakes) as engine:
             with pytest.raises(SpecRefused, match=f"docker network create {missing}"):
-                await engine.create(corner.name(spec), 1, spec)
+                await engine.create(corner.name(spec), 1, spec, spec.image)
             assert await engine.containers(corner.app) == ()
 
     @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ async def test_done_but_the_answer_was_lost(
     spec = corner.spec(stop_grace_period="1s")
     name = corner.name(spec)
     steps: dict[str, tuple[bytes, Callable[[DockerEngine], Awaitable[None]]]] = {
-        "create": (b"/containers/create", lambda engine: engine.create(name, 1, spec)),
+        "create": (b"/containers/create", lambda engine: engine.create(name, 1, spec, spec.image)),
         "start": (b"/start", lambda engine: engine.start(name)),
         "stop": (b"/stop", lambda engine: engine.stop(name)),
         "remove": (b"DELETE /", lambda engine: engine.remove(name)),
@@ -348,7 +348,7 @@ async def test_looking_goes_on_while_containers_come_and_go(
 
     async def come_and_go(spec: AppSpec) -> None:
         for _ in range(3):
-            await engine.create(corner.name(spec), 1, spec)
+            await engine.create(corner.name(spec), 1, spec, spec.image)
             await engine.remove(corner.name(spec))
 
     async with asyncio.TaskGroup() as group:

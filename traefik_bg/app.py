@@ -66,14 +66,16 @@ class Service:
         """Why the newest desired state is not in force; None when it is."""
         return self.source.current().error
 
-    async def command(self, app: AppName, verb: Verb, to: RevisionId | None = None) -> str:
+    async def command(
+        self, app: AppName, verb: Verb, to: RevisionId | None = None, *, is_full: bool = False
+    ) -> str:
         """Have an app obey a command; returns the sentence to answer.
 
         Raises:
             CommandRefused: it makes no sense now.
             Unavailable: it could not be judged or remembered.
         """
-        return await self.supervisor.command(app, verb, to)
+        return await self.supervisor.command(app, verb, to, is_full=is_full)
 
     async def deploy(self, app: AppName, image: str) -> str:
         """Edit the desired state so that the app runs this image.

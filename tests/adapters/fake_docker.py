@@ -16,11 +16,12 @@ from traefik_bg.core.model import AppName, AppSpec, ReplicaName, canonical_json
 
 WEB, SHOP = AppName("web"), AppName("shop")
 NAME = ReplicaName("web-1")
+IMAGE = "acme/web:1"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def app(**container: Any) -> AppSpec:
-    return AppSpec(name=WEB, image="acme/web:1", port=80, container=canonical_json(container))
+    return AppSpec(name=WEB, image=IMAGE, port=80, container=canonical_json(container))
 
 
 REVISION = app().revision
@@ -61,6 +62,7 @@ class FakeDocker:
         key = f"id-of-{name}"
         found = {
             "Id": key,
+            "Image": "sha256:1",
             "Name": f"/{name}",
             "State": state | changes,
             "Config": {"Labels": labels, "StopTimeout": 30, "Tty": True},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.fake_docker import NAME, REVISION, FakeDocker, Wakes, app, fake_docker
+from tests.adapters.fake_docker import IMAGE, NAME, REVISION, FakeDocker, Wakes, app, fake_docker
 from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.core.errors import (
     Conflict,
@@ -201,7 +201,7 @@ class TestCreate:
         self, docker: FakeDocker, engine: DockerEngine
     ) -> None:
         """All that a look needs is on the container itself."""
-        await engine.create(NAME, 3, app())
+        await engine.create(NAME, 3, app(), IMAGE)
 
         assert docker.bodies[0]["Labels"] == {
             "traefik-bg.instance": "mine",
@@ -214,8 +214,8 @@ class TestCreate:
         self, docker: FakeDocker, engine: DockerEngine
     ) -> None:
         """Done but the answer was lost: doing it again changes nothing."""
-        await engine.create(NAME, 1, app())
-        await engine.create(NAME, 1, app())
+        await engine.create(NAME, 1, app(), IMAGE)
+        await engine.create(NAME, 1, app(), IMAGE)
 
         assert len(docker.containers) == 1
 
@@ -226,7 +226,7 @@ class TestCreate:
         docker.add(owner="")
 
         with pytest.raises(SpecRefused, match="belongs to a container of someone else"):
-            await engine.create(NAME, 1, app())
+            await engine.create(NAME, 1, app(), IMAGE)
 
     async def test_refuses_a_name_of_another_replica(
         self, docker: FakeDocker, engine: DockerEngine
@@ -235,14 +235,14 @@ class TestCreate:
         docker.add()["Config"]["Labels"]["traefik-bg.revision"] = "other"
 
         with pytest.raises(SpecRefused, match="another replica of ours"):
-            await engine.create(NAME, 1, app())
+            await engine.create(NAME, 1, app(), IMAGE)
 
     async def test_asks_for_every_network_first(
         self, docker: FakeDocker, engine: DockerEngine
     ) -> None:
         """A missing network is refused with the command that makes it, before anything is made."""
         with pytest.raises(SpecRefused, match="docker network create cache"):
-            await engine.create(NAME, 1, app(networks=["db", "cache"]))
+            await engine.create(NAME, 1, app(networks=["db", "cache"]), IMAGE)
         assert docker.containers == {}
 
     @pytest.mark.parametrize("docker", ["1.43"], indirect=True)
@@ -251,9 +251,9 @@ class TestCreate:
     ) -> None:
         """An older engine gets them after the creation; a second try finds what is missing."""
         spec = app(networks={"db": {"aliases": ["w"]}})
-        await engine.create(NAME, 1, spec)
+        await engine.create(NAME, 1, spec, spec.image)
         docker.bodies.clear()
-        await engine.create(NAME, 1, spec)
+        await engine.create(NAME, 1, spec, spec.image)
 
         endpoint = docker.bodies[-1]["EndpointConfig"]
         assert (docker.asked["connect"], endpoint["Aliases"]) == (2, ["w"])
@@ -277,10 +277,10 @@ class TestCreate:
         docker.answers["connect"] = answer
 
         if refusal is None:
-            await engine.create(NAME, 1, app(networks=["db"]))
+            await engine.create(NAME, 1, app(networks=["db"]), IMAGE)
         else:
             with pytest.raises(SpecRefused, match=refusal):
-                await engine.create(NAME, 1, app(networks=["db"]))
+                await engine.create(NAME, 1, app(networks=["db"]), IMAGE)
 
     async def test_does_not_know_when_the_networks_cannot_be_seen(
         self, docker: FakeDocker, engine: DockerEngine
@@ -289,7 +289,7 @@ class TestCreate:
         docker.answers["network"] = (500, "locked")
 
         with pytest.raises(EngineUnavailable, match="look for network edge: locked"):
-            await engine.create(NAME, 1, app())
+            await engine.create(NAME, 1, app(), IMAGE)
 
     async def test_looks_again_when_the_name_is_taken_by_what_is_gone(
         self, docker: FakeDocker, engine: DockerEngine
@@ -298,7 +298,7 @@ class TestCreate:
         docker.answers["create"] = (409, 'The container name "/web-1" is already in use')
 
         with pytest.raises(EngineUnavailable, match="gone again"):
-            await engine.create(NAME, 1, app())
+            await engine.create(NAME, 1, app(), IMAGE)
 
     async def test_says_that_the_image_is_missing(
         self, docker: FakeDocker, engine: DockerEngine
@@ -307,7 +307,7 @@ class TestCreate:
         docker.answers["create"] = (404, "No such image: acme/web:1")
 
         with pytest.raises(ImageNotFound, match="acme/web:1 is not on this machine"):
-            await engine.create(NAME, 1, app())
+            await engine.create(NAME, 1, app(), IMAGE)
 
 
 class TestImages:

@@ -165,7 +165,9 @@ class FakeService:
             ),
         )
 
-    async def command(self, app: AppName, verb: Verb, to: RevisionId | None = None) -> str:
+    async def command(
+        self, app: AppName, verb: Verb, to: RevisionId | None = None, *, is_full: bool = False
+    ) -> str:
         if self.is_deaf:
             await asyncio.Event().wait()
         if self.vanishes:
@@ -173,7 +175,9 @@ class FakeService:
             gone.cancel()
             await gone
         world = self.worlds[app]
-        obeyed = obey(verb, Situation(seen=world.observe(), record=world.record), to=to)
+        obeyed = obey(
+            verb, Situation(seen=world.observe(), record=world.record), to=to, is_full=is_full
+        )
         self._note(world, obeyed.endings)
         world.record = obeyed.record
         self.said.insert(0, Said(at=EPOCH, sentence=f"{verb}: {obeyed.sentence}"))

@@ -22,16 +22,19 @@ from traefik_bg.core.actions import (
 )
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused
+from traefik_bg.core.evidence import Evidence, Figures
 from traefik_bg.core.forecast import World
 from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.planner import plan
 from traefik_bg.core.record import Record
-from traefik_bg.core.rollout import Approval
+from traefik_bg.core.rollout import Approval, Sessions, Strategy
 from traefik_bg.core.situation import Situation
 
 NEVER_HEALTHY = "web:never-healthy"
 CRASHES = "web:crashes"
+ERRS = "web:errs"
+"""Healthy to every probe, but one answer in ten is an error."""
 MISSING = "web:missing"
 REFUSED = "web:refused"
 BAD_RULE = "Host(`web.example`"
@@ -59,6 +62,11 @@ class FaultyWorld(World):
     rejected: set[str] = field(default_factory=set)
     """Truth: digests of rejected specs that nobody asked to retry."""
     timers_lost_at: float = 0.0
+    requests: float = 10.0
+    """A second, as Traefik counts them; 0: nobody comes."""
+    has_figures: bool = True
+    is_starved: bool = False
+    """Traefik reloads so often that a small share gets nothing."""
     starts: dict[ReplicaName, list[float]] = field(default_factory=dict)
     """When each container was started: starting it again and again is slowed down."""
 
@@ -85,7 +93,31 @@ class FaultyWorld(World):
             routable=frozenset(routable),
             refusals=self.refusals | self._refused_routes(),
             cooling=self._cooling(),
+            evidence=self._evidence() if is_confirmed and self.has_figures else None,
         )
+
+    def _evidence(self) -> Evidence:
+        """Count what every revision answered since the split is what it is."""
+        stood, loaded = self._since(self.stood_since), self.loaded or Routing()
+        shares = dict(loaded.weights)
+        if loaded.mirror is not None:
+            shares[loaded.mirror.share.revision] = loaded.mirror.percent
+        small = [revision for revision in shares if self.is_starved and shares[revision] < 20]
+        counted = {
+            revision: 0 if revision in small else int(stood * self.requests * weight / 100)
+            for revision, weight in shares.items()
+        }
+        return Evidence(
+            figures={
+                revision: Figures(requests=count, errors=count // 10 if self.errs(revision) else 0)
+                for revision, count in counted.items()
+            },
+            fed_for=0.0 if small and self.requests else stood,
+        )
+
+    def errs(self, revision: RevisionId) -> bool:
+        """Tell whether a revision answers with errors, to requests though not to probes."""
+        return self.known_images.get(revision) == ERRS
 
     def _refused_routes(self) -> dict[str, str]:
         """Say what Traefik says of the routes it has loaded."""
@@ -136,6 +168,7 @@ class FaultyWorld(World):
             self.apply(action)
         if cut is None:
             self._check_dead_are_unrouted()
+            self._check_undone()
         return made
 
     def apply(self, action: Action) -> None:
@@ -180,7 +213,7 @@ class FaultyWorld(World):
             return
         before, now = self.loaded, self.published
         self.loaded = now
-        if before is None or now is None or before.weights != now.weights:
+        if before is None or now is None or before.split != now.split:
             self.stood_since = self.now
         for server in before.servers if before else ():
             if now is None or not now.has(server.replica):
@@ -239,12 +272,17 @@ class FaultyWorld(World):
                 self._check_s1(routing)
                 self._check_s3(routing)
                 self._check_steps(routing)
+                self._check_kept(routing)
             case StopReplica(name=name):
                 self._check_s2(name)
                 self._check_s4(name)
+                self._check_held(name)
+            case StartReplica(name=name):
+                self._check_s8(name)
             case RemoveReplica(name=name):
                 assert not self.replicas[name].is_running, f"S2: {name} removed while it runs"
                 assert not self._may_be_routed(name), f"S7: {name} removed while routed"
+                self._check_grave(name)
             case CreateReplica(name=name, spec=spec):
                 assert name.startswith(f"{self.app}-"), f"S6: {name} is not ours"
                 assert name not in self.replicas, f"S7: {name} exists"
@@ -265,8 +303,8 @@ class FaultyWorld(World):
         if routing is None:
             return
         before = self.published or Routing()
-        for share in routing.shares:
-            assert share.weight > 0, "S1: a share without weight"
+        assert all(share.weight > 0 for share in routing.shares), "S1: a share without weight"
+        for share in routing.all_shares:
             healthy = [
                 s
                 for s in share.servers
@@ -299,7 +337,60 @@ class FaultyWorld(World):
             for share in shares
             for s in share.servers
         )
-        assert has or not had, "S3: traffic taken from what is healthy, given to nothing"
+        is_held = routing is not None and routing.holds_for is not None and self._is_exclusive
+        assert has or not had or is_held, "S3: traffic taken from what is healthy, given to nothing"
+
+    def _check_s8(self, name: ReplicaName) -> None:
+        """Check that nothing is started beside another revision that must not run twice."""
+        if not self._is_exclusive or name not in self.replicas:
+            return
+        mine = self.replicas[name].revision
+        others = [r.name for r in self.replicas.values() if r.revision != mine and r.is_running]
+        assert not others, f"S8: {name} started while {others} run"
+
+    @property
+    def _is_exclusive(self) -> bool:
+        spec = self.desired
+        return spec is not None and spec.rollout.strategy is Strategy.RECREATE
+
+    def _check_grave(self, name: ReplicaName) -> None:
+        """Check that a stopped blue is not removed while green is in doubt."""
+        good, desired = self.proven_good, self.desired
+        if not self._is_exclusive or good is None or desired is None:
+            return
+        revision = self.replicas[name].revision
+        if revision != good.revision or desired.digest in self.rejected:
+            return
+        left = sum(r.revision == revision for r in self.replicas.values())
+        surplus = desired.revision == revision and left > desired.replicas
+        assert surplus, f"S4: {name} removed while {desired.image} is in doubt"
+
+    def _check_held(self, name: ReplicaName) -> None:
+        """Check that what serves is stopped only while requests are held for it."""
+        if not self._is_exclusive or not self.replicas[name].is_healthy:
+            return
+        loaded = self.loaded
+        if loaded is None or loaded.shares:
+            return  # nobody has asked for the app yet, or somebody else answers
+        assert loaded.holds_for is not None, f"S8: {name} stopped, and requests are not held"
+
+    def _check_kept(self, routing: Routing | None) -> None:
+        """Check that clients may finish where they began."""
+        before, spec = self.published, self.desired
+        kept = before.kept if before is not None else None
+        if kept is None or routing is None or spec is None or routing.kept is not None:
+            return
+        alive = [s for s in kept.servers if self._is_right(s)]
+        well = [s for s in alive if self.replicas[s.replica].is_healthy]
+        if not well or kept.revision in routing.weights or routing.holds_for is not None:
+            return
+        if spec.rollout.sessions is not Sessions.KEEP:
+            return
+        rejection = self.record.rejection
+        if rejection is not None and rejection.revision == kept.revision:
+            return
+        stood = self.now - self.stood_since
+        assert stood >= spec.rollout.drain - 0.01, f"sessions: cut off after {stood} s"
 
     def _check_steps(self, routing: Routing | None) -> None:
         """Check that green waits for its approval and for the pause of each step."""
@@ -316,15 +407,36 @@ class FaultyWorld(World):
         if gets <= had or not blue_lives:
             return
         waiver = self.record.waiver
-        waived = waiver is not None and waiver.revision == spec.revision and waiver.weight >= had
+        waived = (
+            waiver is not None
+            and waiver.revision == spec.revision
+            and (waiver.weight >= had or waiver.is_full)
+        )
         assert self.loaded == self.published, "steps: shifted before it was confirmed"
         if had == 0:
             manual = spec.rollout.approval is Approval.MANUAL
             assert waived or not manual, f"approval: {spec.image} gets traffic without it"
-            return
-        pause = next((x.pause for x in reversed(spec.rollout.steps) if x.weight <= had), 0.0)
+            mirrored = before.mirror is not None or spec.rollout.mirror is None
+            assert waived or mirrored, f"mirror: {spec.image} gets traffic without it"
+            pause = spec.rollout.mirror.pause if spec.rollout.mirror else 0.0
+        else:
+            step = next((x for x in reversed(spec.rollout.steps) if x.weight <= had), None)
+            pause = step.pause if step else 0.0
+            asks = step is not None and step.needs_approval
+            assert waived or not asks, f"approval: {spec.image} goes on without it"
         stood = self.now - self.stood_since
         assert waived or stood >= pause - 0.01, f"steps: {had} % stood for {stood} s only"
+        self._check_evidence(spec, had)
+
+    def _check_evidence(self, spec: AppSpec, weight: int) -> None:
+        """Check that what is known to answer with errors gets no more traffic than it has."""
+        analysis, evidence = spec.rollout.analysis, self.observe().evidence
+        if analysis is None or evidence is None or analysis.max_error_ratio is None:
+            return
+        figures = evidence.figures.get(spec.revision, Figures())
+        has_enough = figures.requests >= analysis.min_requests
+        is_bad = has_enough and figures.error_ratio > analysis.max_error_ratio
+        assert not is_bad, f"analysis: {spec.image} goes on from {weight} % with {figures}"
 
     def _is_doubtful(self, spec: AppSpec) -> bool:
         good = self.record.good
@@ -333,6 +445,8 @@ class FaultyWorld(World):
     def _check_hold(self, seen: Observation, made: Plan) -> None:
         """Check that nothing but the routing is touched while the app is held."""
         held = self.record.paused or (seen.desired is not None and seen.desired.hold)
+        if seen.published is not None and seen.published.holds_for is not None:
+            return  # requests wait: that is no state to leave an app in
         touched = [a for a in made.actions if not isinstance(a, PublishRouting)]
         assert not (held and touched), f"hold: {touched}"
 
@@ -340,6 +454,8 @@ class FaultyWorld(World):
         assert not self._may_be_routed(name), f"S2: {name} stopped, Traefik may route to it"
         spec = self.desired or self.record.good
         limit = spec.rollout.drain if spec else 30.0
+        if spec is not None and self.loaded is not None and self.loaded.holds_for is not None:
+            limit = min(limit, spec.rollout.hold_requests / 3)
         unrouted = self.now - self.unrouted_since.get(name, 0.0)
         assert self.connections[name] == 0 or unrouted >= limit, f"S2: {name} cut off"
 
@@ -347,7 +463,11 @@ class FaultyWorld(World):
         good, desired = self.proven_good, self.desired
         if good is None or desired is None or self.replicas[name].revision != good.revision:
             return
+        if self._is_exclusive:
+            return  # it is stopped, but stays: see S8, and the removals
         is_back = desired.digest in self.rejected
+        if is_back and desired.revision == good.revision:
+            return  # nobody remembered that it was good when it failed
         assert desired.revision == good.revision or is_back, f"S4: {name} is of the good revision"
         wanted = good.replicas if is_back else desired.replicas
         left = [r for r in self.replicas.values() if r.revision == good.revision and r.is_running]
@@ -376,6 +496,18 @@ class FaultyWorld(World):
             stood = self.now - self.stood_since
             assert waived or stood >= good.rollout.bake - 0.01, f"S4: promoted after {stood} s"
         self.proven_good = good
+
+    def _check_undone(self) -> None:
+        """Check that what was turned down has no traffic while the good revision is there."""
+        desired, good, published = self.desired, self.record.good, self.published
+        if desired is None or good is None or published is None:
+            return
+        if not self.record.rejects(desired) or desired.revision == good.revision:
+            return
+        of_good = [r for r in self.replicas.values() if r.revision == good.revision]
+        is_there = sum(r.is_healthy for r in of_good) >= good.replicas
+        has_traffic = published.weights.get(desired.revision, 0) > 0
+        assert not (is_there and has_traffic), "undo: what was turned down has traffic still"
 
     def _check_dead_are_unrouted(self) -> None:
         for server in self.published.servers if self.published and self.desired else ():

@@ -6,19 +6,44 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.core.build import WEB, app, canary
-from tests.core.faulty_world import BAD_RULE, CRASHES, MISSING, NEVER_HEALTHY, FaultyWorld
+from tests.core.faulty_world import BAD_RULE, CRASHES, ERRS, MISSING, NEVER_HEALTHY, FaultyWorld
 from traefik_bg.core.actions import Phase
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.model import Route
+from traefik_bg.core.model import AppSpec, Route
 from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.record import Record
-from traefik_bg.core.rollout import Approval, Rollout
+from traefik_bg.core.rollout import (
+    Analysis,
+    Approval,
+    Mirror,
+    Preview,
+    Rollout,
+    Sessions,
+    Step,
+    Strategy,
+)
+
+LIMITS = Analysis(max_error_ratio=0.05, min_requests=20, max_wait=60.0)
+
+
+def judged(image: str, *weights: int) -> AppSpec:
+    """Return a spec whose answers are judged at every step and in the bake."""
+    steps = tuple(Step(weight=weight, pause=10.0) for weight in weights)
+    return app(image, rollout=Rollout(steps=steps, bake=10.0, drain=5.0, analysis=LIMITS))
+
+
+def exclusive(image: str, **changes: Any) -> AppSpec:
+    """Return a spec that must not run beside another."""
+    rollout = Rollout(strategy=Strategy.RECREATE, bake=5.0, drain=10.0, hold_requests=15.0)
+    return app(image, replicas=1, rollout=replace(rollout, **changes))
+
 
 SPECS = [
     app("web:1"),
@@ -37,8 +62,29 @@ SPECS = [
     app("web:4", routes=(Route(rule="Host(`other.example`)"),)),
     app("web:1", routes=(Route(rule=BAD_RULE),)),
     app("web:4", routes=(Route(rule=BAD_RULE),)),
-]
-IMAGES = {"web:1", "web:2", "web:3", "web:4", "web:5", NEVER_HEALTHY, CRASHES}
+    judged("web:3", 5, 50),
+    judged(ERRS, 10, 50),
+    judged(ERRS),
+    app("web:3", rollout=Rollout(
+        steps=(Step(weight=25, pause=5.0, needs_approval=True), Step(weight=50, pause=5.0)),
+        bake=5.0, drain=5.0, preview=Preview(header=("X-Preview", "green")),
+    )),
+    app("web:2", rollout=Rollout(bake=5.0, drain=20.0, sessions=Sessions.KEEP)),
+    app("web:3", rollout=Rollout(
+        steps=(Step(weight=50, pause=5.0),), bake=5.0, drain=20.0, sessions=Sessions.KEEP,
+    )),
+    app("web:4", rollout=Rollout(
+        bake=5.0, drain=5.0, mirror=Mirror(percent=20, pause=10.0), analysis=LIMITS,
+    )),
+    app(ERRS, rollout=Rollout(bake=5.0, mirror=Mirror(percent=20, pause=10.0), analysis=LIMITS)),
+    exclusive("web:1"),
+    exclusive("web:2"),
+    exclusive("web:3", approval=Approval.MANUAL),
+    exclusive(ERRS, analysis=LIMITS),
+    exclusive(NEVER_HEALTHY),
+    exclusive(CRASHES),
+    exclusive(MISSING),
+]  # fmt: skip
 
 
 def settle(world: FaultyWorld, *, looks: int = 400) -> None:
@@ -59,7 +105,7 @@ def settle(world: FaultyWorld, *, looks: int = 400) -> None:
 
 def quiet(world: FaultyWorld) -> None:
     """End every fault."""
-    world.lags, world.answers = False, True
+    world.lags, world.answers, world.is_starved = False, True, False
     world.connections.clear()
     for name, replica in world.replicas.items():
         if replica.health is Health.UNHEALTHY:
@@ -89,6 +135,9 @@ def assert_settled(world: FaultyWorld) -> None:
     assert world.published is not None, "L1: not routed"
     assert world.published.weights == {wanted.revision: 100}, "L1: traffic is elsewhere"
     assert world.published.routes == wanted.routes
+    further = [s.revision for s in world.published.all_shares if s.weight == 0]
+    assert not further, f"L1: {further} get requests without a weight"
+    assert world.published.holds_for is None, "L1: requests are held for ever"
     assert len(list(world.published.servers)) == wanted.replicas, "L1: not all replicas serve"
     assert {r.revision for r in world.replicas.values()} == {wanted.revision}, "L1: leftovers"
 
@@ -169,6 +218,13 @@ class Walk(RuleBasedStateMachine):
     @rule(lags=st.booleans(), answers=st.booleans())
     def traefik_lags(self, lags: bool, answers: bool) -> None:
         self.world.lags, self.world.answers = lags, answers
+
+    @rule(
+        requests=st.sampled_from([0.0, 0.5, 10.0]), has_figures=st.booleans(), starved=st.booleans()
+    )
+    def traffic_changes(self, requests: float, has_figures: bool, starved: bool) -> None:
+        self.world.requests = requests
+        self.world.has_figures, self.world.is_starved = has_figures, starved
 
     @rule()
     def traefik_forgets(self) -> None:

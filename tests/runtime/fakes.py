@@ -140,6 +140,10 @@ class FakeEngine:
         self.images: dict[str, Behaviour] = {}
         """What is on this machine."""
         self.registry: dict[str, Behaviour] = {}
+        self._contents: dict[str, Behaviour] = {}
+        """What has been here, by Docker's IDs: a tag that moves leaves its old content behind."""
+        self.digests: dict[str, str] = {}
+        """Where contents were pushed to; empty: nowhere."""
         self.denied: set[str] = set()
         self.wake: Wake = lambda _app: None
         self.tells = True
@@ -220,10 +224,22 @@ class FakeEngine:
 
     async def has(self, image: str) -> bool:
         """Tell whether the image is on this machine."""
-        return await self._ask("has", lambda: self.lies_about_images or image in self.images)
+        return await self._ask(
+            "has", lambda: self.lies_about_images or image in self.images or image in self._contents
+        )
 
-    @staticmethod
-    def _described(box: Box) -> Container:
+    async def digest(self, image_id: str) -> str:
+        """Return where an image can be had again."""
+        return await self._ask("digest", lambda: self.digests.get(image_id, ""))
+
+    def _image_id(self, behaves: Behaviour) -> str:
+        known = next((key for key, value in self._contents.items() if value is behaves), None)
+        if known is None:
+            known = f"sha256:{len(self._contents)}"
+            self._contents[known] = behaves
+        return known
+
+    def _described(self, box: Box) -> Container:
         return Container(
             name=box.name,
             app=box.app,
@@ -232,6 +248,7 @@ class FakeEngine:
             id=box.id,
             state=box.state,
             life=str(box.life),
+            image_id=self._image_id(box.behaves),
             ip=box.ip,
             pid=100 if box.is_running else 0,
             exit_code=box.exit_code,
@@ -243,13 +260,13 @@ class FakeEngine:
 
     # --- the port: acting -------------------------------------------------------------------------
 
-    async def create(self, name: ReplicaName, number: int, spec: AppSpec) -> None:
+    async def create(self, name: ReplicaName, number: int, spec: AppSpec, image: str) -> None:
         """Create a container; one of that name and revision that is already there is fine."""
 
         async def effect() -> None:
-            behaves = self.images.get(spec.image)
+            behaves = self.images.get(image) or self._contents.get(image)
             if behaves is None:
-                raise ImageNotFound(f"no such image: {spec.image}")
+                raise ImageNotFound(f"no such image: {image}")
             if name in self.strangers:
                 raise SpecRefused(f"the name {name} belongs to someone else")
             if behaves.refusal:

@@ -177,11 +177,18 @@ class Stage:
         self.ledger.wished(name, None)
         self.source.drop(name)
 
-    async def command(self, verb: Verb, name: AppName = WEB, to: RevisionId | None = None) -> str:
+    async def command(
+        self,
+        verb: Verb,
+        name: AppName = WEB,
+        to: RevisionId | None = None,
+        *,
+        is_full: bool = False,
+    ) -> str:
         """Say something as the operator."""
         async with asyncio.timeout(60):
             try:
-                sentence = await self.supervisor.command(name, verb, to)
+                sentence = await self.supervisor.command(name, verb, to, is_full=is_full)
             except Unavailable:
                 self.ledger.commanded(name, verb, is_certain=False)
                 raise

@@ -179,6 +179,7 @@ async def test_two_commands_at_once_are_both_answered_in_order() -> None:
             second = group.create_task(stage.command(Verb.RESUME))
         assert "paused" in first.result()
         assert second.result() == "web goes on"
+        await stage.until(lambda: len(stage.store.notes) == 2)
         assert stage.store.notes == [
             "pause: web is paused: nothing but repairs until resume",
             "resume: web goes on",

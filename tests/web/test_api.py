@@ -222,7 +222,7 @@ async def test_a_command_to_an_app_that_vanishes_is_answered() -> None:
 async def test_what_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """An outage of Docker is a 503 in its own words."""
 
-    async def deaf(*_: object) -> str:
+    async def deaf(*_: object, **__: object) -> str:
         raise EngineUnavailable("Docker did not answer within 5 s")
 
     monkeypatch.setattr(FakeService, "command", deaf)
@@ -236,7 +236,7 @@ async def test_a_bug_is_said_to_be_one_and_keeps_its_details(
 ) -> None:
     """A bug answers 500 without the message, which could have anything in it."""
 
-    async def broken(*_: object) -> str:
+    async def broken(*_: object, **__: object) -> str:
         raise ValueError(SECRET)
 
     monkeypatch.setattr(FakeService, "command", broken)

@@ -26,7 +26,7 @@ from traefik_bg.adapters.docker_errors import (
     unexpected,
 )
 from traefik_bg.adapters.docker_events import EventStream
-from traefik_bg.adapters.docker_images import has_image, pull_image
+from traefik_bg.adapters.docker_images import has_image, image_digest, pull_image
 from traefik_bg.adapters.docker_inventory import Inventory
 from traefik_bg.adapters.docker_settings import (
     APP_LABEL,
@@ -130,8 +130,10 @@ class DockerEngine:
 
     # --- the verbs --------------------------------------------------------------------------------
 
-    async def create(self, name: ReplicaName, number: int, spec: AppSpec) -> None:
-        """Create a container; one of that name and revision that is already there is fine.
+    async def create(self, name: ReplicaName, number: int, spec: AppSpec, image: str) -> None:
+        """Create a container from this image, which may be named more exactly than in the spec.
+
+        One of that name and revision that is already there is fine.
 
         Raises:
             EngineUnavailable: Docker did not answer; it may have been created.
@@ -145,7 +147,7 @@ class DockerEngine:
             REPLICA_LABEL: str(number),
         }
         api = await self._docker.api_version()
-        wanted = creation(spec, labels=labels, network=self._network, api=api)
+        wanted = creation(spec, labels=labels, network=self._network, api=api, image=image)
         for network in wanted.endpoints:
             await self._require_network(network)
         try:
@@ -156,7 +158,7 @@ class DockerEngine:
             )
         except APIError as error:
             if not is_name_taken(error):
-                raise refused_creation(error, name, spec.image) from error
+                raise refused_creation(error, name, image) from error
             made = await self._already_there(name, labels)
         await self._connect(name, made["Id"], wanted)
 
@@ -235,6 +237,17 @@ class DockerEngine:
             return await self._ask(lambda docker: has_image(docker, image))
         except APIError as error:
             raise unexpected(error, f"look for image {image}") from error
+
+    async def digest(self, image_id: str) -> str:
+        """Return where an image of this machine can be had again; empty: nowhere.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        try:
+            return await self._ask(lambda docker: image_digest(docker, image_id))
+        except APIError as error:
+            raise unexpected(error, f"inspect image {image_id}") from error
 
     async def pull(self, image: str) -> None:
         """Bring the image here.

@@ -34,6 +34,20 @@ def has_image(client: APIClient, image: str) -> bool:
     return True
 
 
+def image_digest(client: APIClient, image_id: str) -> str:
+    """Return where an image can be had again, as `repository@sha256:…`; empty: nowhere.
+
+    An image that was built here, and never pushed, has no digest; one that is gone has none either.
+    """
+    try:
+        found = client.inspect_image(image_id)  # type: ignore[no-untyped-call]
+    except APIError as error:
+        if error.status_code == requests.codes.not_found:
+            return ""
+        raise
+    return min((str(digest) for digest in found.get("RepoDigests") or ()), default="")
+
+
 def pull_image(client: APIClient, image: str) -> None:
     """Bring the image to Docker's machine.
 

@@ -224,6 +224,7 @@ def container(item: Mapping[str, Any], network: str) -> Container:
         id=item["Id"],
         state=status,
         life="" if started == _NEVER else started,
+        image_id=item["Image"],
         ip=_address(item, network),
         pid=state["Pid"],
         exit_code=state["ExitCode"] if has_ended else None,

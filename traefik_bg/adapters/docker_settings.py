@@ -56,15 +56,20 @@ class Creation:
 
 
 def creation(
-    spec: AppSpec, *, labels: Mapping[str, str], network: str, api: ApiVersion = NEWEST
+    spec: AppSpec,
+    *,
+    labels: Mapping[str, str],
+    network: str,
+    api: ApiVersion = NEWEST,
+    image: str = "",
 ) -> Creation:
-    """Return how to create a container of the spec.
+    """Return how to create a container of the spec; of this image, if it is named more exactly.
 
     Raises:
         SpecRefused: a setting is not supported or makes no sense.
     """
     settings = _settings(spec)
-    body: Body = {"Image": spec.image, "ExposedPorts": {f"{spec.port}/tcp": {}}}
+    body: Body = {"Image": image or spec.image, "ExposedPorts": {f"{spec.port}/tcp": {}}}
     host: Body = {"RestartPolicy": {"Name": "unless-stopped"}, "NetworkMode": network}
     for key in sorted(settings, key="deploy".__eq__):  # its limits win over mem_limit and cpus
         with _refusing(spec, key):

@@ -106,7 +106,7 @@ class Client:
         path = f"/api/apps/{quote(app, safe='')}/history?limit={limit}"
         return cast("HistoryAnswer", self._asked("GET", path, "deployments"))
 
-    def command(self, app: str, verb: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    def command(self, app: str, verb: str, body: dict[str, object] | None = None) -> dict[str, Any]:
         """Give a command; the answer has a sentence."""
         path = f"/api/apps/{quote(app, safe='')}/{verb}"
         return self._asked("POST", path, "sentence", json.dumps(body or {}).encode())

@@ -25,10 +25,11 @@ from traefik_bg.cli.frame import Exit
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from traefik_bg.web.view import AppView
+    from traefik_bg.web.view import AppView, UndoneView
 
 POLL = 0.5  # seconds between looks while watching
 POLL_WAITING = 0.2  # seconds between looks while waiting for a deployment to end
+PATIENCE_FOR_UNDO = 1.0  # seconds; where blue is warm it takes less than a tenth of one
 PATIENCE = 30.0  # seconds the service may be away (it restarts) before we stop waiting
 
 _NUMBER = re.compile(r"\b\d+(\.\d+)?\b")
@@ -110,6 +111,23 @@ def _watch_lines(look: Callable[[], Scene], *, as_json: bool) -> None:
             else:
                 screen.say(f"{view['name']}: {news}")
         time.sleep(POLL)
+
+
+# --- going back ---------------------------------------------------------------------------------
+
+
+def undone(client: Client, app: str, before: UndoneView | None) -> UndoneView | None:
+    """Wait a moment for the way back to be confirmed; None: nothing had to move, or not yet.
+
+    A way back that has to start replicas first takes as long as they do: nobody waits for it here.
+    """
+    ends = time.monotonic() + PATIENCE_FOR_UNDO
+    while time.monotonic() < ends:
+        found = client.app(app)["undone"]
+        if found is not None and found != before:
+            return found
+        time.sleep(POLL_WAITING)
+    return None
 
 
 # --- waiting --------------------------------------------------------------------------------------

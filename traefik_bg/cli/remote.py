@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from traefik_bg.web.view import AppView
 
 _MEANINGS = {
-    Verb.PROMOTE: "Go on without waiting: give approval, skip a step's pause, or end the bake.",
     Verb.PAUSE: "Hold an app still: nothing but repairs until resume.",
     Verb.RESUME: "Let a paused app go on.",
-    Verb.ABORT: "Turn the deployment under way down, and go back to the good revision.",
     Verb.RETRY: "Try what was rejected once more.",
 }
 
@@ -123,6 +121,25 @@ def command(verb: Verb) -> Callable[..., None]:
 
 
 @with_settings(*CLIENT)
+def promote(
+    settings: Settings,
+    app: AppArgument,
+    full: Annotated[
+        bool, typer.Option("--full", help="Leave out all further steps: all traffic now.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on without waiting: give approval, skip a step's pause, or end the bake."""
+    _give(settings, app, Verb.PROMOTE, {"full": True} if full else {}, as_json)
+
+
+@with_settings(*CLIENT)
+def abort(settings: Settings, app: AppArgument, as_json: JsonOption = False) -> None:
+    """Turn the deployment under way down, and go back to the good revision."""
+    _go_back(settings, app, Verb.ABORT, {}, as_json)
+
+
+@with_settings(*CLIENT)
 def rollback(
     settings: Settings,
     app: AppArgument,
@@ -133,10 +150,27 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Go back to an earlier good revision; what is desired stays aside until it is edited."""
-    _give(settings, app, Verb.ROLLBACK, {"to": to} if to else {}, as_json)
+    _go_back(settings, app, Verb.ROLLBACK, {"to": to} if to else {}, as_json)
 
 
-def _give(settings: Settings, app: str, verb: Verb, body: dict[str, str], as_json: bool) -> None:
+def _go_back(
+    settings: Settings, app: str, verb: Verb, body: dict[str, object], as_json: bool
+) -> None:
+    """Give the command, and say how long it took until all traffic was back."""
+    client = Client.of(settings)
+    before = client.app(app)["undone"]
+    answer = client.command(app, verb, body)
+    if not as_json:
+        screen.say(screen.clean(answer["sentence"]))
+    undone = follow.undone(client, app, before)
+    if as_json:
+        screen.show_json({**answer, "undone": undone})
+    elif undone is not None:
+        took = round(undone["seconds"] * 1000)
+        screen.say(f"all traffic is on {undone['revision']}: {took} ms after the command")
+
+
+def _give(settings: Settings, app: str, verb: Verb, body: dict[str, object], as_json: bool) -> None:
     answer = Client.of(settings).command(app, verb, body)
     if as_json:
         screen.show_json(answer)

@@ -57,6 +57,8 @@ class CreateReplica:
     name: ReplicaName
     number: int
     spec: AppSpec
+    image: str = ""
+    """What to create it from, when that is named more exactly than in the spec."""
 
     def __str__(self) -> str:
         return f"create {self.name}"

@@ -36,15 +36,19 @@ class Obeyed:
     endings: tuple[Ending, ...] = ()
 
 
-def obey(verb: Verb, s: Situation, *, to: RevisionId | None = None) -> Obeyed:
+def obey(
+    verb: Verb, s: Situation, *, to: RevisionId | None = None, is_full: bool = False
+) -> Obeyed:
     """Return the record as the command wants it.
+
+    `to` is where a rollback goes, `is_full` has a promotion leave out all further steps.
 
     Raises:
         CommandRefused: the command makes no sense now; the message says what would.
     """
     match verb:
         case Verb.PROMOTE:
-            return _promote(s)
+            return _promote(s, is_full=is_full)
         case Verb.PAUSE:
             return _pause(s)
         case Verb.RESUME:
@@ -57,17 +61,20 @@ def obey(verb: Verb, s: Situation, *, to: RevisionId | None = None) -> Obeyed:
             return _rollback(s, to)
 
 
-def _promote(s: Situation) -> Obeyed:
+def _promote(s: Situation, *, is_full: bool) -> Obeyed:
     deployment = s.record.deployment
     if deployment is None or s.target is None:
         raise CommandRefused(f"{s.seen.app}: no deployment is under way, nothing to promote")
-    if not s.is_complete:
+    is_ready = s.is_complete or (s.is_exclusive and bool(s.occupants))
+    if not is_ready:
         raise CommandRefused(
             f"{s.seen.app}: {deployment.revision} is not healthy yet "
             f"({len(s.proven_replicas)} of {s.target.replicas} replicas); it cannot be promoted"
         )
-    waiver = Waiver(revision=deployment.revision, weight=s.weight)
-    if s.weight == FULL:
+    waiver = Waiver(revision=deployment.revision, weight=s.weight, is_full=is_full)
+    if is_full and s.weight < FULL:
+        sentence = f"{deployment.revision} gets all traffic now; its bake is not left out"
+    elif s.weight == FULL:
         sentence = f"{deployment.revision} becomes the good revision without waiting any longer"
     else:
         sentence = f"{deployment.revision} goes on from {s.weight} % without waiting any longer"

@@ -22,6 +22,7 @@ from traefik_bg.core.actions import (
 )
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.pins import ways_to_have
 from traefik_bg.core.planner import plan
 from traefik_bg.core.record import Record
 
@@ -63,7 +64,8 @@ class World:
 
     def observe(self) -> Observation:
         """Look at everything."""
-        wanted = {spec.image for spec in (self.desired, self.record.good) if spec is not None}
+        specs = [spec for spec in (self.desired, self.record.good) if spec is not None]
+        wanted = {way for spec in specs for way in ways_to_have(spec, self.record)}
         return Observation(
             app=self.app,
             desired=self.desired,

@@ -8,15 +8,19 @@ stop. Pure.
 from __future__ import annotations
 
 from traefik_bg.core.model import ReplicaName, Routing, Share
-from traefik_bg.core.observation import Observation
+from traefik_bg.core.observation import ContainerState, Observation
+from traefik_bg.core.rollout import Strategy
 from traefik_bg.core.situation import FULL
+
+_MAY_RUN = frozenset({ContainerState.RESTARTING, ContainerState.PAUSED, ContainerState.REMOVING})
 
 
 def broken_by_publishing(seen: Observation, routing: Routing | None) -> str | None:
     """Return which law the publication would break now, and how; None when it breaks none."""
     if routing is None:
         return "S3: the app is desired" if seen.desired is not None else None
-    if not routing.shares and seen.desired is not None and _has_healthy(seen):
+    is_held = routing.holds_for is not None
+    if not routing.shares and not is_held and seen.desired is not None and _has_healthy(seen):
         return "S3: what is healthy and routed would get nothing any more"
     weights = sum(share.weight for share in routing.shares)
     if routing.shares and weights != FULL:
@@ -25,7 +29,7 @@ def broken_by_publishing(seen: Observation, routing: Routing | None) -> str | No
     for server in routing.servers:
         if (server.replica, server.address) not in running:
             return f"S7: nothing of that name runs at {server.address} ({server.replica})"
-    for share in routing.shares:
+    for share in routing.all_shares:
         if not _is_proven(seen, share):
             return f"S1: no replica of {share.revision} is healthy"
     return None
@@ -55,4 +59,21 @@ def broken_by_stopping(seen: Observation, name: ReplicaName) -> str | None:
     replica = next((replica for replica in seen.replicas if replica.name == name), None)
     if replica is not None and replica.is_running and replica.unrouted_for is None:
         return f"S2: it is not confirmed that Traefik does not route to {name}"
+    return None
+
+
+def is_exclusive(seen: Observation) -> bool:
+    """Tell whether what is wanted must not run twice."""
+    wanted = seen.desired
+    return wanted is not None and wanted.rollout.strategy is Strategy.RECREATE
+
+
+def broken_by_starting(seen: Observation, name: ReplicaName) -> str | None:
+    """Return which law starting the replica would break now, and how."""
+    revision = next((r.revision for r in seen.replicas if r.name == name), None)
+    if not is_exclusive(seen) or revision is None:
+        return None
+    for other in seen.replicas:
+        if other.revision != revision and (other.is_running or other.state in _MAY_RUN):
+            return f"S8: {other.name} still runs"
     return None

@@ -51,6 +51,8 @@ class Replica:
     restarts: int = 0
     image_id: str = ""
     """What its image is to Docker: the content, whatever its tag points to by now."""
+    image_digest: str = ""
+    """Where that content can be had, such as `ghcr.io/acme/web@sha256:…`; empty: only here."""
     exit_code: int | None = None
     is_blameless: bool = False
     """Its end says nothing against its revision: we stopped it, or never saw it run."""
@@ -111,5 +113,7 @@ class Observation:
     """Whether every Traefik knows how to fail over by status (3.7 and newer)."""
     evidence: Evidence | None = None
     """What Traefik counted since it runs the published split; None: it cannot be asked."""
+    evidence_trouble: str = ""
+    """Why Traefik cannot be asked what it counted, for people; empty when it can, or need not."""
     checks: Mapping[str, CheckResult] = field(default_factory=dict)
     """The last answer of each check, by its name, asked since the present split."""

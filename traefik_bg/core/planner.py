@@ -21,6 +21,9 @@ S5 Unknown is not empty. No observation, no plan. Unknown health neither promote
 S6 Ours only. Only containers that carry our labels for this instance are touched.
 S7 No stranger behind an address. No published address ever belongs to a container other than the
    one it was written for: a dead replica leaves the routing at once.
+S8 Never twice. Where the strategy is recreate, no replica is started while one of another revision
+   runs, and none is stopped before requests are confirmed to be held. Only there may nothing have
+   traffic by our hand (S3), and blue outlives doubt as stopped containers (S4).
 
 Liveness, when the world is quiet:
 
@@ -40,47 +43,60 @@ from traefik_bg.core import verdict
 from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
 from traefik_bg.core.decision import Decision, counted
 from traefik_bg.core.observation import Observation
-from traefik_bg.core.record import Deployment, Record
+from traefik_bg.core.pins import pinned
+from traefik_bg.core.record import Deployment, Record, Rejection
+from traefik_bg.core.recreate_rules import make_way
 from traefik_bg.core.replica_rules import drain, finish_removal, prove, provide, retire
-from traefik_bg.core.situation import Situation
-from traefik_bg.core.traffic_rules import (
+from traefik_bg.core.rollout_rules import (
     await_approval,
     bake,
+    keep_sessions,
+    let_sessions_end,
+    mirror,
+    shift,
+)
+from traefik_bg.core.situation import Situation
+from traefik_bg.core.traffic_rules import (
     confirm,
+    go_home,
     keep_routing_true,
     rehearse,
-    shift,
     unroute_unwanted_app,
 )
 
 
-def plan(seen: Observation, record: Record) -> Plan:
+def plan(seen: Observation, remembered: Record) -> Plan:
     """Return the next thing to do for one app, with the reason in one sentence."""
-    record, endings = _with_deployment(seen, _without_old_rejection(seen, record))
-    situation = Situation(seen=seen, record=record)
-    rejection = verdict.rejection(situation)
+    record, endings = _with_deployment(seen, _without_old_rejection(seen, remembered))
+    s = Situation(seen=seen, record=record)
     prefix = ""
-    if rejection is not None:
-        outcome = Ending(
-            outcome=Outcome.REJECTED,
-            revision=rejection.revision,
-            reason=rejection.reason,
-            log=rejection.log,
-        )
+    if (rejection := verdict.rejection(s)) is not None:
+        endings = (*endings, _rejected(rejection))
         record = replace(record, rejection=rejection, deployment=None, waiver=None)
-        endings = (*endings, outcome)
-        situation = Situation(seen=seen, record=record)
+        s = Situation(seen=seen, record=record)
         prefix = f"rejected {rejection.revision}: {rejection.reason}; "
-    decision = next(said for rule in RULES if (said := rule(situation)) is not None)
+    decision = next(said for rule in RULES if (said := rule(s)) is not None)
     if decision.phase is Phase.REJECTED:
         prefix = ""  # it says so itself
+    record = record if decision.record is None else decision.record
+    if record != remembered:  # it is saved anyway
+        record = pinned(seen, record)
     return Plan(
         reason=prefix + decision.reason,
         phase=decision.phase,
-        record=record if decision.record is None else decision.record,
+        record=record,
         actions=decision.actions,
         recheck_after=_soonest(decision.recheck_after, *seen.cooling.values()),
         endings=(*endings, *decision.endings),
+    )
+
+
+def _rejected(rejection: Rejection) -> Ending:
+    return Ending(
+        outcome=Outcome.REJECTED,
+        revision=rejection.revision,
+        reason=rejection.reason,
+        log=rejection.log,
     )
 
 
@@ -115,7 +131,12 @@ def _with_deployment(seen: Observation, record: Record) -> tuple[Record, tuple[E
 
 
 def hold_still(s: Situation) -> Decision | None:
-    """Do nothing but repairs while the operator, or the desired state, says so."""
+    """Do nothing but repairs while the operator, or the desired state, says so.
+
+    Not while requests are held: they wait for what comes next.
+    """
+    if s.is_holding:
+        return None
     if s.record.paused:
         return Decision(reason="paused by the operator", phase=Phase.PAUSED)
     if s.seen.desired is not None and s.seen.desired.hold:
@@ -150,17 +171,22 @@ def _serving(s: Situation) -> str:
 
 
 RULES: tuple[Callable[[Situation], Decision | None], ...] = (
+    go_home,
     keep_routing_true,
     unroute_unwanted_app,
     hold_still,
     retire,
+    make_way,
     provide,
     prove,
     confirm,
     rehearse,
+    let_sessions_end,
+    mirror,
     await_approval,
     shift,
     bake,
+    keep_sessions,
     drain,
     finish_removal,
     stay_rejected,

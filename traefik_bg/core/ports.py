@@ -63,8 +63,10 @@ class Engine(Protocol):
         """
         ...
 
-    async def create(self, name: ReplicaName, number: int, spec: AppSpec) -> None:
-        """Create a container; one of that name and revision that is already there is fine.
+    async def create(self, name: ReplicaName, number: int, spec: AppSpec, image: str) -> None:
+        """Create a container from this image, which may be named more exactly than in the spec.
+
+        One of that name and revision that is already there is fine.
 
         Raises:
             EngineUnavailable: Docker did not answer; it may have been created.
@@ -117,6 +119,14 @@ class Images(Protocol):
 
     async def has(self, image: str) -> bool:
         """Tell whether the image is on this machine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def digest(self, image_id: str) -> str:
+        """Return where an image of this machine can be had again; empty: nowhere.
 
         Raises:
             EngineUnavailable: Docker did not answer.

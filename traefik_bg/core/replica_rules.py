@@ -5,7 +5,7 @@ Called in order by the planner, whose docstring has the laws they keep. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from traefik_bg.core.actions import (
     Action,
@@ -20,6 +20,7 @@ from traefik_bg.core.actions import (
 from traefik_bg.core.decision import Decision, listed
 from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Replica
+from traefik_bg.core.pins import image_for
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Rollout
 from traefik_bg.core.situation import FULL, Situation
@@ -67,6 +68,8 @@ def _kept_revisions(s: Situation) -> frozenset[RevisionId | None]:
     """Return the revisions that must stay although they may have no weight (S4)."""
     if s.seen.desired is None or (s.is_proven and s.weight == FULL):
         return frozenset()
+    if s.is_exclusive and s.record.good is None:
+        return frozenset(set(s.others) - {s.bad})
     if s.record.good is None:
         # Who is good is not known (a first deployment, or a lost record): keep all that may live.
         living = {r for r in s.others if any(map(s.may_live, s.of(r)))}
@@ -85,9 +88,13 @@ def is_drained(s: Situation, replica: Replica) -> bool:
 
 
 def drain_limit(s: Situation) -> float:
-    """Return the longest wait for open connections, in seconds."""
+    """Return the longest wait for open connections, in seconds.
+
+    Where requests wait for it, the better part of their patience is left to the start.
+    """
     spec = s.seen.desired or s.record.good
-    return (spec.rollout if spec else Rollout()).drain
+    rollout = spec.rollout if spec else Rollout()
+    return min(rollout.drain, rollout.hold_requests / 3) if s.is_holding else rollout.drain
 
 
 def provide(s: Situation) -> Decision | None:
@@ -95,21 +102,14 @@ def provide(s: Situation) -> Decision | None:
     target = s.target
     if target is None:
         return None
-    missing = target.replicas - len(s.of(target.revision))
-    has_image = s.seen.images.get(target.image, True)
-    actions: list[Action] = []
-    for number in _free_numbers(s, target.revision, missing if has_image else 0):
-        name = ReplicaName(f"{target.name}-{target.revision}-{number}")
-        if name not in s.seen.busy and name not in s.seen.cooling:
-            actions.append(CreateReplica(name=name, number=number, spec=target))
-            actions.append(StartReplica(name=name))
+    actions = list(_creations(s, target))
     blue = [r for revision in s.ways_back if not s.is_proven for r in s.of(revision)]
-    for replica in (*s.green, *blue):
+    for replica in (*s.green, *(() if s.is_exclusive else blue)):
         stopped = replica.state in {ContainerState.CREATED, ContainerState.EXITED}
         if stopped and replica.name not in s.seen.busy and replica.name not in s.seen.cooling:
             actions.append(StartReplica(name=replica.name))
     if not actions:
-        return _pull(s, target) if missing > 0 and not has_image else None
+        return _pull(s, target)
     names = list(dict.fromkeys(subject(action) for action in actions))
     return Decision(
         reason=f"starting {listed(names)} ({target.image})",
@@ -118,16 +118,48 @@ def provide(s: Situation) -> Decision | None:
     )
 
 
-def _pull(s: Situation, target: AppSpec) -> Decision:
-    if target.image in s.seen.busy:
-        return Decision(reason=f"pulling {target.image}", phase=Phase.PULLING)
-    if target.image in s.seen.cooling:
-        said = _trouble(s, target.image) or f"{target.image} could not be pulled"
+def create(s: Situation, target: AppSpec) -> Decision | None:
+    """Pull the image and create what is missing, but start nothing yet."""
+    made = [action for action in _creations(s, target) if isinstance(action, CreateReplica)]
+    if made:
+        return Decision(
+            reason=f"creating {listed([action.name for action in made])} ({target.image})",
+            phase=Phase.STARTING,
+            actions=tuple(made),
+        )
+    if (pulling := _pull(s, target)) is not None:
+        return pulling
+    if len(s.of(target.revision)) < target.replicas:
+        return Decision(reason=f"creating the replicas of {target.revision}", phase=Phase.STARTING)
+    return None
+
+
+def _creations(s: Situation, target: AppSpec) -> Iterator[Action]:
+    """Yield what creates and starts the missing replicas; nothing while their image is not here."""
+    image = image_for(target, s.seen, s.record)
+    if not s.seen.images.get(image, True):
+        return
+    missing = target.replicas - len(s.of(target.revision))
+    exact = "" if image == target.image else image
+    for number in _free_numbers(s, target.revision, missing):
+        name = ReplicaName(f"{target.name}-{target.revision}-{number}")
+        if name not in s.seen.busy and name not in s.seen.cooling:
+            yield CreateReplica(name=name, number=number, spec=target, image=exact)
+            yield StartReplica(name=name)
+
+
+def _pull(s: Situation, target: AppSpec) -> Decision | None:
+    """Say what is done about an image that is missing; None when it is here, or not needed."""
+    image = image_for(target, s.seen, s.record)
+    if len(s.of(target.revision)) >= target.replicas or s.seen.images.get(image, True):
+        return None
+    if image in s.seen.busy:
+        return Decision(reason=f"pulling {image}", phase=Phase.PULLING)
+    if image in s.seen.cooling:
+        said = _trouble(s, image) or f"{image} could not be pulled"
         return Decision(reason=f"{said}; trying again", phase=Phase.PULLING)
     return Decision(
-        reason=f"pulling {target.image}",
-        phase=Phase.PULLING,
-        actions=(PullImage(image=target.image),),
+        reason=f"pulling {image}", phase=Phase.PULLING, actions=(PullImage(image=image),)
     )
 
 
@@ -186,14 +218,15 @@ def drain(s: Situation) -> Decision | None:
         return Decision(reason=f"stopping {listed(ending)}", phase=Phase.DRAINING)
     longest = max(drain_limit(s) - (r.unrouted_for or 0.0) for r in leaving)
     return Decision(
-        reason=f"draining {listed([r.name for r in leaving])}: {_still_open(leaving)}, "
+        reason=f"draining {listed([r.name for r in leaving])}: {still_open(leaving)}, "
         f"at most {max(0.0, longest):.0f} s",
         phase=Phase.DRAINING,
         recheck_after=LOOK_WHILE_DRAINING,
     )
 
 
-def _still_open(leaving: Sequence[Replica]) -> str:
+def still_open(leaving: Sequence[Replica]) -> str:
+    """Return how many connections replicas still answer, in words."""
     counts = [replica.open_connections for replica in leaving]
     if None in counts:
         return "open connections cannot be counted"

@@ -6,9 +6,18 @@ may be in it (S1, S7). Pure.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from traefik_bg.core.model import AppSpec, Routing, Share
+from traefik_bg.core.model import (
+    AppSpec,
+    MirrorShare,
+    PreviewShare,
+    RevisionId,
+    Routing,
+    Share,
+)
+from traefik_bg.core.rollout import Rollout, Sessions
 from traefik_bg.core.situation import FULL, Situation
 
 
@@ -16,24 +25,51 @@ def routing_at(situation: Situation, weight: int) -> Routing:
     """Return the routing that gives the target this weight, and blue the rest.
 
     Only replicas that can serve are in it. Where only one side is alive it gets everything; where
-    none is, what is published stays, less the dead.
+    none is, what is published stays, less the dead. While requests are held they stay so, until the
+    target can have them.
     """
-    target, blue = situation.target, situation.blue
-    green = situation.servers(target.revision) if target else ()
+    s = situation
+    target, blue = s.target, s.blue
+    green = _share(s, target.revision, weight) if target else None
     shares: tuple[Share, ...]
-    if target is not None and green and (weight > 0 or blue is None):
+    if s.is_exclusive and s.is_holding and not (green and weight > 0):
+        return holding(s)
+    if green is not None and (weight > 0 or blue is None):
         if blue is None or weight >= FULL:
-            shares = (Share(revision=target.revision, weight=FULL, servers=green),)
+            shares = (replace(green, weight=FULL),)
         else:
-            shares = (
-                Share(revision=blue, weight=FULL - weight, servers=situation.servers(blue)),
-                Share(revision=target.revision, weight=weight, servers=green),
-            )
+            rest = Share(revision=blue, weight=FULL - weight, servers=s.servers(blue))
+            shares = (rest, green)
     elif blue is not None:
-        shares = (Share(revision=blue, weight=FULL, servers=situation.servers(blue)),)
+        shares = (Share(revision=blue, weight=FULL, servers=s.servers(blue)),)
     else:
-        shares = _survivors(situation)
-    return _dressed(situation, shares)
+        shares = _survivors(s)
+    return _dressed(s, shares)
+
+
+def holding(s: Situation) -> Routing:
+    """Return the routing in which requests wait, because nothing is to serve for a moment."""
+    rollouts = [spec.rollout for spec in (s.seen.desired, s.target) if spec is not None]
+    longest = max((r.hold_requests for r in rollouts), default=Rollout().hold_requests)
+    routing = _dressed(s, ())
+    return replace(routing, holds_for=longest, fallback=None, kept=None, preview=None, mirror=None)
+
+
+def mirroring(s: Situation, target: AppSpec) -> Routing:
+    """Return the routing in which the target gets copies of requests, and no traffic."""
+    mirror, share = target.rollout.mirror, _share(s, target.revision, 0)
+    if mirror is None or share is None:
+        return s.routed
+    return replace(
+        routing_at(s, 0),
+        mirror=MirrorShare(share=share, percent=mirror.percent, all_methods=mirror.all_methods),
+    )
+
+
+def _share(s: Situation, revision: RevisionId, weight: int) -> Share | None:
+    """Return what can serve of a revision; None when nothing can."""
+    servers = s.servers(revision)
+    return Share(revision=revision, weight=weight, servers=servers) if servers else None
 
 
 def _survivors(situation: Situation) -> tuple[Share, ...]:
@@ -53,34 +89,87 @@ def _survivors(situation: Situation) -> tuple[Share, ...]:
     return tuple(limping)
 
 
-def _dressed(situation: Situation, shares: tuple[Share, ...]) -> Routing:
-    """Add routes and the fallback: routes change with the cutover, not before."""
-    target, blue = situation.target, situation.blue
+def _dressed(s: Situation, shares: tuple[Share, ...]) -> Routing:
+    """Add all but the weights: routes change with the cutover, not before."""
+    target, published = s.target, s.routed
     weights = {share.revision: share.weight for share in shares}
     has_all = target is not None and weights.get(target.revision) == FULL
-    published = situation.routed
     source: AppSpec | Routing = published
-    if target is not None and has_all and not needs_rehearsal(situation):
+    if target is not None and has_all and not needs_rehearsal(s):
         source = target
-    if target is not None and situation.seen.published is None:
+    if target is not None and s.seen.published is None:
         source = target
     is_pending = target is not None and published.trial == target.routes != source.routes
-    fallback = None
-    if (
-        target is not None
-        and not situation.is_proven
-        and situation.seen.guard_available
-        and blue is not None
-        and weights.get(target.revision, 0) > 0
-    ):
-        fallback = Share(revision=blue, weight=0, servers=situation.servers(blue))
+    keeps = published.keeps_sessions
+    if target is not None:
+        keeps = target.rollout.sessions is Sessions.KEEP
     return Routing(
         shares=shares,
         routes=source.routes,
         sticky=source.sticky,
+        keeps_sessions=keeps,
         trial=published.trial if is_pending else (),
-        fallback=fallback,
+        fallback=_fallback(s, weights.keys()),
+        kept=_kept(s, weights.keys()) if keeps else None,
+        preview=_preview(s),
+        mirror=_mirror(s) if s.weight == 0 and not has_all else None,
     )
+
+
+def _fallback(s: Situation, routed: AbstractSet[RevisionId]) -> Share | None:
+    """Return blue, while green has traffic that blue can answer when it fails."""
+    target = s.target
+    if target is None or s.is_proven or not s.seen.guard_available or s.blue is None:
+        return None
+    return _share(s, s.blue, 0) if target.revision in routed else None
+
+
+def _kept(s: Situation, routed: AbstractSet[RevisionId]) -> Share | None:
+    """Return who answers the clients that began there, after it has lost its weight.
+
+    Only what was good once: nobody is left on a version that was found wanting.
+    """
+    before = s.routed.kept
+    if before is not None:
+        candidates = {before.revision} if sessions_left(s) > 0 else set()
+    else:
+        deployment = s.record.deployment
+        specs = (s.record.good, *s.record.previous)
+        candidates = {spec.revision for spec in specs if spec is not None}
+        candidates |= {deployment.blue} if deployment is not None and deployment.blue else set()
+        candidates &= s.routed.weights.keys()
+    kept = next(iter(sorted(candidates - routed - {s.bad})), None)
+    return _share(s, kept, 0) if kept is not None else None
+
+
+def sessions_left(s: Situation) -> float:
+    """Return for how many seconds clients may go on where they began; 0 when nobody does."""
+    if s.routed.kept is None:
+        return 0.0
+    spec = s.seen.desired or s.record.good
+    return max(0.0, (spec.rollout if spec else Rollout()).drain - s.stood_for)
+
+
+def _preview(s: Situation) -> PreviewShare | None:
+    """Return green for those who ask for it: from when it is healthy to the deployment's end."""
+    target = s.target
+    if target is None or s.is_proven or target.rollout.preview is None:
+        return None
+    before = s.routed.preview
+    is_shown = before is not None and before.share.revision == target.revision
+    share = _share(s, target.revision, 0) if is_shown or s.is_complete else None
+    return PreviewShare(share=share, by=target.rollout.preview) if share is not None else None
+
+
+def _mirror(s: Situation) -> MirrorShare | None:
+    """Return what gets copies now, less what is dead, while the deployment is that far."""
+    target, before = s.target, s.routed.mirror
+    if target is None or before is None or s.is_proven or target.rollout.mirror is None:
+        return None
+    if before.share.revision != target.revision:
+        return None
+    share = _share(s, target.revision, 0)
+    return replace(before, share=share) if share is not None else None
 
 
 def needs_rehearsal(situation: Situation) -> bool:

@@ -6,13 +6,13 @@ by the planner, the laws and the operator's commands.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server, Share
+from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
-from traefik_bg.core.record import Record
+from traefik_bg.core.record import Record, Waiver
+from traefik_bg.core.rollout import Strategy
 
 FULL = 100
 
@@ -134,7 +134,7 @@ class Situation:
             if spec is not None and spec.revision == revision:
                 return spec.port
         ports = [
-            s.port for sh in self._published_shares if sh.revision == revision for s in sh.servers
+            s.port for sh in self.routed.all_shares if sh.revision == revision for s in sh.servers
         ]
         return ports[0] if ports else self.fallback_port
 
@@ -142,11 +142,6 @@ class Situation:
     def fallback_port(self) -> int:
         """The best guess for a revision nobody remembers: what the app listens on now."""
         return self.seen.desired.port if self.seen.desired else 0
-
-    @property
-    def _published_shares(self) -> Iterable[Share]:
-        fallback = self.routed.fallback
-        return (*self.routed.shares, *((fallback,) if fallback else ()))
 
     def is_alive(self, revision: RevisionId | None) -> bool:
         """Tell whether a revision has a replica that may get traffic."""
@@ -189,6 +184,27 @@ class Situation:
         """The revision that has been found wanting; None when none has."""
         rejection = self.record.rejection
         return None if rejection is None or rejection.is_about_routes else rejection.revision
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Tell whether no two revisions may run at once."""
+        specs = [self.target, self.seen.desired if self.is_rejected else None]
+        return any(s is not None and s.rollout.strategy is Strategy.RECREATE for s in specs)
+
+    @property
+    def occupants(self) -> tuple[Replica, ...]:
+        """The replicas of other revisions that run, or that Docker may start again."""
+        resting = {ContainerState.CREATED, ContainerState.EXITED}
+        return tuple(
+            replica
+            for replica in self.replicas
+            if replica.revision != self._target_revision and replica.state not in resting
+        )
+
+    @property
+    def is_holding(self) -> bool:
+        """Tell whether requests wait, because nothing is to serve for a moment."""
+        return self.routed.holds_for is not None
 
     @property
     def ways_back(self) -> frozenset[RevisionId]:
@@ -244,14 +260,23 @@ class Situation:
         """Tell whether every Traefik runs what is published."""
         return self.seen.confirmed_for is not None
 
-    def is_promised(self, weight: int) -> bool:
-        """Tell whether an operator has waived the wait at this weight of this revision."""
+    @property
+    def stood_for(self) -> float:
+        """Seconds that the present split is confirmed."""
+        return self.seen.weights_for or 0.0
+
+    @property
+    def waiver(self) -> Waiver | None:
+        """The operator's leave to go on, as far as it concerns the target."""
         waiver = self.record.waiver
-        return (
-            waiver is not None
-            and waiver.revision == self._target_revision
-            and waiver.weight >= weight
-        )
+        return waiver if waiver is not None and waiver.revision == self._target_revision else None
+
+    def is_promised(self, weight: int) -> bool:
+        """Tell whether an operator has waived the wait at this weight of the target."""
+        waiver = self.waiver
+        if waiver is None:
+            return False
+        return waiver.weight >= weight or (waiver.is_full and weight < FULL)
 
 
 def _usefulness(replica: Replica) -> tuple[bool, bool, int]:

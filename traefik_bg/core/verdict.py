@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from traefik_bg.core.analysis import Verdict
 from traefik_bg.core.model import AppSpec
 from traefik_bg.core.observation import ContainerState, Health, Replica
+from traefik_bg.core.pace import is_inconclusive, judgement_of
 from traefik_bg.core.record import Rejection
 from traefik_bg.core.situation import FULL, Situation
 
@@ -30,7 +32,13 @@ def rejection(s: Situation) -> Rejection | None:
         return None
     if _may_be_all_there_is(s):
         return _refused(s, target) or _late(s, target)
-    return _refused(s, target) or _died(s, target) or _sick(s, target) or _late(s, target)
+    return (
+        _refused(s, target)
+        or _died(s, target)
+        or _sick(s, target)
+        or _late(s, target)
+        or _breach(s, target)
+    )
 
 
 def _is_all_there_can_be(s: Situation) -> bool:
@@ -39,7 +47,7 @@ def _is_all_there_can_be(s: Situation) -> bool:
     Dead replicas of blue are started again first, and judged when they live. Where none is left but
     the good spec is known, they can be made again; green limps on until they are healthy.
     """
-    is_known = s.record.good is not None and not s.others
+    is_known = s.record.good is not None and (s.is_exclusive or not s.others)
     return s.weight == FULL and s.blue is None and not is_known
 
 
@@ -96,7 +104,8 @@ def _sick(s: Situation, target: AppSpec) -> Rejection | None:
     sick = [
         replica for replica in s.green if replica.is_running and replica.health is Health.UNHEALTHY
     ]
-    if not sick or (s.blue is None and s.others):
+    is_blue_a_grave = s.blue is None and bool(s.others) and not s.is_exclusive
+    if not sick or is_blue_a_grave:
         return None
     replica = sick[0]
     return _rejection(
@@ -122,3 +131,15 @@ def _late(s: Situation, target: AppSpec) -> Rejection | None:
         f"{replica.name} was not healthy within {target.health.deadline:g} s{said}",
         replica.log,
     )
+
+
+def _breach(s: Situation, target: AppSpec) -> Rejection | None:
+    """Green answers worse than it may, or nobody could tell and that is not good enough."""
+    if not s.is_confirmed:
+        return None
+    judgement = judgement_of(s, target)
+    if judgement.verdict is Verdict.BAD:
+        return _rejection(target, judgement.detail)
+    if is_inconclusive(s, target):
+        return _rejection(target, f"no evidence within the longest wait: {judgement.detail}")
+    return None

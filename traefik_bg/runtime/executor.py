@@ -24,7 +24,12 @@ from traefik_bg.core.actions import (
     subject,
 )
 from traefik_bg.core.errors import Conflict, ImageNotFound, LawBroken
-from traefik_bg.core.guard import broken_by_publishing, broken_by_stopping
+from traefik_bg.core.guard import (
+    broken_by_publishing,
+    broken_by_starting,
+    broken_by_stopping,
+    is_exclusive,
+)
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.ports import Engine, Images, Router
 from traefik_bg.runtime.operations import Operations, Step
@@ -74,13 +79,16 @@ class Executor:
         match action:
             case PullImage(image=image):
                 await self._images.pull(image)
-            case CreateReplica(name=name, number=number, spec=spec):
+            case CreateReplica(name=name, number=number, spec=spec, image=image):
                 try:
-                    await self._engine.create(name, number, spec)
+                    await self._engine.create(name, number, spec, image or spec.image)
                 except ImageNotFound as error:
                     # It was here a moment ago, or it would have been pulled: look again.
                     raise Conflict(str(error)) from error
             case StartReplica(name=name):
+                now = await self._look() if is_exclusive(planned_on) else planned_on
+                if (broken := broken_by_starting(now, name)) is not None:
+                    raise _verdict(broken, broken_by_starting(planned_on, name))
                 self._operations.meant[name] = True
                 await self._engine.start(name)
             case StopReplica(name=name):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.pins import ways_to_have
 from traefik_bg.core.ports import (
     ConnectionCounter,
     Container,
@@ -60,7 +61,7 @@ class Observer:
         self._addresses_are_names = addresses_are_names
         self._idle_since: dict[ReplicaName, float] = {}
         self._logs: dict[tuple[str, str, str], tuple[str, ...]] = {}
-        self._images_here: set[str] = set()
+        self._digests: dict[str, str] = {}
 
     async def look(self, desired: AppSpec | None, record: Record) -> Sight:
         """Return what is there now.
@@ -143,6 +144,8 @@ class Observer:
             health_reason=vital.reason,
             age=vital.age,
             restarts=vital.restarts,
+            image_id=container.image_id,
+            image_digest=await self._digest(container.image_id),
             exit_code=container.exit_code,
             is_blameless=vital.is_blameless,
             log=await self._last_lines(container, vital) if failed else (),
@@ -150,6 +153,12 @@ class Observer:
             idle_for=self._idle_for(container.name, connections),
             open_connections=connections,
         )
+
+    async def _digest(self, image_id: str) -> str:
+        """Return where an image can be had again, asked once: a content never changes."""
+        if image_id and image_id not in self._digests:
+            self._digests[image_id] = await self._images.digest(image_id)
+        return self._digests.get(image_id, "")
 
     def _address(self, container: Container) -> str:
         if container.state is not ContainerState.RUNNING or not container.ip:
@@ -184,7 +193,10 @@ class Observer:
             count = sum(container.revision == spec.revision for container in containers)
             if count >= spec.replicas:
                 continue
-            seen[spec.image] = await self._images.has(spec.image)
+            for image in ways_to_have(spec, record):
+                seen[image] = await self._images.has(image)
+                if seen[image]:
+                    break
         return seen
 
     def _forget_absent(self, containers: Sequence[Container], busy: frozenset[str]) -> None:

@@ -9,22 +9,22 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
-from traefik_bg.core.commands import Verb, obey
-from traefik_bg.core.errors import CommandRefused, Conflict, LawBroken, TraefikBgError, Unavailable
+from traefik_bg.core.commands import Verb
+from traefik_bg.core.errors import Conflict, LawBroken, TraefikBgError, Unavailable
 from traefik_bg.core.model import AppName, AppSpec, RevisionId
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import DesiredSource, Engine, Images, Router, RoutingState, Store
 from traefik_bg.core.record import Record
-from traefik_bg.core.situation import Situation
 from traefik_bg.runtime.executor import Executor
-from traefik_bg.runtime.observer import Observer
+from traefik_bg.runtime.observer import LAST_LINES, Observer
 from traefik_bg.runtime.operations import Operations
+from traefik_bg.runtime.orders import Orders, Undone
 from traefik_bg.runtime.triggers import wait
 from traefik_bg.runtime.vitals import Vitals
 
@@ -53,22 +53,8 @@ class AppStatus:
     record: Record = field(default_factory=Record)
     seen: Observation | None = None
     routing: RoutingState = field(default_factory=RoutingState)
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    verb: Verb
-    to: RevisionId | None
-    answer: asyncio.Future[str]
-
-    def say(self, sentence: str | TraefikBgError) -> None:
-        """Answer, unless nobody waits for it any more."""
-        if self.answer.done():
-            return
-        if isinstance(sentence, str):
-            self.answer.set_result(sentence)
-        else:
-            self.answer.set_exception(sentence)
+    undone: Undone | None = None
+    """The last way back that was confirmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +93,7 @@ class Reconciler:
         self._changed = changed
         self._record: Record | None = None
         self._wish: AppSpec | None = None
-        self._orders: list[_Order] = []
+        self._orders = Orders(app, bell)
         self._backoff = FIRST_BACKOFF
         self._executor = Executor(
             engine=parts.engine,
@@ -130,19 +116,18 @@ class Reconciler:
         finally:
             await self._operations.close()
             await self._vitals.close()
-            self._turn_away(f"{self._app} is not looked after any more")
+            self._orders.turn_away(f"{self._app} is not looked after any more")
 
-    async def command(self, verb: Verb, to: RevisionId | None = None) -> str:
+    async def command(
+        self, verb: Verb, to: RevisionId | None = None, *, is_full: bool = False
+    ) -> str:
         """Have the loop obey a command; returns the sentence to answer.
 
         Raises:
             CommandRefused: it makes no sense now.
             Unavailable: it could not be judged or remembered.
         """
-        order = _Order(verb, to, asyncio.get_running_loop().create_future())
-        self._orders.append(order)
-        self._bell.set()
-        return await order.answer
+        return await self._orders.give(verb, to, is_full=is_full)
 
     async def _tick_safely(self) -> float | None:
         """Return the seconds until the next look, or None when there will be none."""
@@ -150,7 +135,7 @@ class Reconciler:
             delay = await self._tick()
         except Unavailable as error:
             self._say_trouble(str(error), Phase.BLIND)
-            self._turn_away(str(error))
+            self._orders.turn_away(str(error))
             delay, self._backoff = self._backoff, min(self._backoff * 2, LONGEST_BACKOFF)
         except Conflict as error:
             log.info("look.outdated", app=self._app, reason=str(error))
@@ -161,14 +146,14 @@ class Reconciler:
             delay = AFTER_BROKEN_LAW
         except TraefikBgError as error:
             self._say_trouble(str(error), self.status.phase)
-            self._turn_away(str(error))
+            self._orders.turn_away(str(error))
             delay, self._backoff = self._backoff, min(self._backoff * 2, LONGEST_BACKOFF)
         except Exception as error:
             # One app's trouble must not become everybody's: say it loudly and look again.
             log.exception("look.failed", app=self._app)
             trouble = f"internal error, please report this: {error!r}"
             self._say_trouble(trouble, Phase.BLIND)
-            self._turn_away(trouble)
+            self._orders.turn_away(trouble)
             delay = LONGEST_BACKOFF
         else:
             self._backoff = FIRST_BACKOFF
@@ -187,17 +172,19 @@ class Reconciler:
         sight = await self._observer.look(desired, self._record)
         self.status.seen, self.status.routing = sight.seen, sight.routing
         self.status.looked_at = asyncio.get_running_loop().time()
-        await self._obey_orders(sight.seen)
+        self.status.undone = self._orders.undone(sight.seen) or self.status.undone
+        await self._orders.obey(sight.seen, self._record, self._save)
         if (broken := self._operations.broken_law) is not None:
             self._operations.broken_law = None
             raise broken
-        made = plan(sight.seen, self._record)
+        made = await self._with_last_lines(plan(sight.seen, self._record), sight.seen)
         await self._remember(made)
         self._tell(made)
         if self._is_over(made, sight.seen):
             await self._parts.store.forget(self._app)
             return None
         await self._executor.execute(made.actions, sight.seen)
+        await self._note()  # not before: who goes back is in a hurry
         self._clear_trouble()
         if made.recheck_after is None:
             return self._resync
@@ -219,33 +206,39 @@ class Reconciler:
         desired = self._desired()
         return (await self._observer.look(desired, self._record or Record())).seen
 
-    async def _obey_orders(self, seen: Observation) -> None:
-        while self._orders:
-            order = self._orders[0]
-            if not order.answer.done():
-                await self._obey(order, seen)
-            self._orders.remove(order)
+    async def _note(self) -> None:
+        """Write down what was said; that it cannot be written holds nothing up."""
+        for sentence in self._orders.news():
+            try:
+                await self._parts.store.note(self._app, sentence)
+            except Unavailable as error:
+                log.warning("news.not_noted", app=self._app, reason=str(error))
 
-    async def _obey(self, order: _Order, seen: Observation) -> None:
-        situation = Situation(seen=seen, record=self._record or Record())
+    async def _with_last_lines(self, made: Plan, seen: Observation) -> Plan:
+        """Return the plan with the log of a green that is rejected although it runs.
+
+        What failed by itself has been read already; what answers badly is about to be stopped.
+        """
+        rejection = made.record.rejection
+        is_new = any(ending.outcome is Outcome.REJECTED for ending in made.endings)
+        if rejection is None or not is_new or rejection.log:
+            return made
+        name = next((r.name for r in seen.replicas if r.revision == rejection.revision), None)
+        if name is None:
+            return made
         try:
-            obeyed = obey(order.verb, situation, to=order.to)
-        except CommandRefused as error:
-            order.say(error)
-            return
-        await self._save(obeyed.record, obeyed.endings)
-        order.say(obeyed.sentence)
-        log.info("command.obeyed", app=self._app, verb=order.verb, sentence=obeyed.sentence)
-        try:
-            await self._parts.store.note(self._app, f"{order.verb}: {obeyed.sentence}")
+            lines = await self._parts.engine.tail(name, LAST_LINES)
         except Unavailable as error:
-            log.warning("command.not_noted", app=self._app, reason=str(error))
-
-    def _turn_away(self, reason: str) -> None:
-        """Answer everybody who waits that there will be no answer."""
-        orders, self._orders = self._orders, []
-        for order in orders:
-            order.say(Unavailable(reason))
+            log.warning("log.not_kept", app=self._app, replica=name, reason=str(error))
+            return made
+        return replace(
+            made,
+            record=replace(made.record, rejection=replace(rejection, log=lines)),
+            endings=tuple(
+                replace(ending, log=lines) if ending.outcome is Outcome.REJECTED else ending
+                for ending in made.endings
+            ),
+        )
 
     async def _remember(self, made: Plan) -> None:
         """Save the record before anything is done, and forget the refusals that were judged."""

@@ -56,7 +56,9 @@ class Supervisor:
         """What is known of every app."""
         return {app: self._reconcilers[app].status for app in sorted(self._reconcilers)}
 
-    async def command(self, app: AppName, verb: Verb, to: RevisionId | None = None) -> str:
+    async def command(
+        self, app: AppName, verb: Verb, to: RevisionId | None = None, *, is_full: bool = False
+    ) -> str:
         """Have an app's loop obey a command; returns the sentence to answer.
 
         Raises:
@@ -69,7 +71,7 @@ class Supervisor:
         if reconciler is None:
             known = ", ".join(sorted(self._reconcilers)) or "none"
             raise CommandRefused(f"there is no app {app}; there is: {known}")
-        return await reconciler.command(verb, to)
+        return await reconciler.command(verb, to, is_full=is_full)
 
     async def run(self) -> None:
         """Call the roll whenever it may have changed, for ever."""

@@ -105,7 +105,9 @@ class Service(Protocol):
         """Why the newest desired state is not in force; None when it is."""
         ...
 
-    async def command(self, app: AppName, verb: Verb, to: RevisionId | None = None) -> str:
+    async def command(
+        self, app: AppName, verb: Verb, to: RevisionId | None = None, *, is_full: bool = False
+    ) -> str:
         """Have an app obey a command; returns the sentence to answer.
 
         Raises:
@@ -149,6 +151,12 @@ class DeployOrder(Order):
     """The body of `deploy`."""
 
     image: str = Field(min_length=1, max_length=1000)
+
+
+class PromoteOrder(Order):
+    """The body of `promote`."""
+
+    full: bool = False
 
 
 class RollbackOrder(Order):
@@ -216,20 +224,25 @@ class Api:
     async def command(self, request: web.Request) -> web.Response:
         """Have an app obey a command."""
         verb = Verb(request.match_info["verb"])
-        to = None
-        if verb is Verb.ROLLBACK:
-            to = (await _order(request, RollbackOrder, '{} or {"to": "1a2b3c4d"}')).to
-        else:
-            await _order(request, Order, "empty")
+        to, is_full = None, False
+        match verb:
+            case Verb.ROLLBACK:
+                to = (await _order(request, RollbackOrder, '{} or {"to": "1a2b3c4d"}')).to
+            case Verb.PROMOTE:
+                is_full = (await _order(request, PromoteOrder, '{} or {"full": true}')).full
+            case _:
+                await _order(request, Order, "empty")
         app = self._status(request).app
-        sentence = await self._obeyed(app, verb, RevisionId(to) if to else None)
+        sentence = await self._obeyed(app, verb, RevisionId(to) if to else None, is_full=is_full)
         return web.json_response({"app": app, "sentence": sentence})
 
-    async def _obeyed(self, app: AppName, verb: Verb, to: RevisionId | None) -> str:
+    async def _obeyed(
+        self, app: AppName, verb: Verb, to: RevisionId | None, *, is_full: bool
+    ) -> str:
         """Return the sentence the app answers, or why it does not answer."""
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
-                return await self._service.command(app, verb, to)
+                return await self._service.command(app, verb, to, is_full=is_full)
         except TimeoutError as error:
             status = self._service.statuses.get(app)
             why = f": {status.trouble}" if status and status.trouble else ""

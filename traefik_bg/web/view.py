@@ -18,6 +18,7 @@ from traefik_bg.core.model import AppSpec, RevisionId, Routing, Share
 from traefik_bg.core.observation import Observation, Replica
 from traefik_bg.core.record import Deployment, Rejection
 from traefik_bg.core.situation import FULL, Situation
+from traefik_bg.runtime.orders import Undone
 from traefik_bg.runtime.reconciler import AppStatus
 
 
@@ -100,6 +101,17 @@ class RejectionView(VersionView):
     log: list[str]
 
 
+class UndoneView(TypedDict):
+    """The last way back that an operator asked for."""
+
+    revision: str
+    """Who got all traffic."""
+    seconds: float
+    """From the command to Traefik's confirmation."""
+    at: float
+    """The service's own clock, to tell one from another."""
+
+
 class AppView(TypedDict):
     """Everything about one app."""
 
@@ -128,6 +140,7 @@ class AppView(TypedDict):
     good: VersionView | None
     previous: list[VersionView]
     is_paused: bool
+    undone: UndoneView | None
 
 
 def app_view(status: AppStatus, now: float) -> AppView:
@@ -159,6 +172,7 @@ def app_view(status: AppStatus, now: float) -> AppView:
         good=_version(s.record.good),
         previous=[VersionView(revision=p.revision, image=p.image) for p in s.record.previous],
         is_paused=s.record.paused,
+        undone=_undone(status.undone),
     )
 
 
@@ -248,6 +262,14 @@ def _deployment(deployment: Deployment | None) -> DeploymentView | None:
         revision=deployment.revision,
         image=deployment.image,
         blue=deployment.blue,
+    )
+
+
+def _undone(undone: Undone | None) -> UndoneView | None:
+    if undone is None:
+        return None
+    return UndoneView(
+        revision=undone.revision, seconds=round(undone.seconds, 4), at=round(undone.at, 3)
     )
 
 

@@ -1,0 +1,54 @@
+"""What exactly a revision runs: tags move, so the content is remembered beside the spec.
+
+A replica that is added later, and a rollback to a revision that is gone, get the same content as
+those before them. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from traefik_bg.core.model import AppSpec, RevisionId
+from traefik_bg.core.observation import Observation
+from traefik_bg.core.record import Pin, Record
+
+
+def pinned(seen: Observation, record: Record) -> Record:
+    """Return the record with the content of every revision that can be seen and may come back."""
+    known = {spec.revision for spec in (record.good, *record.previous) if spec is not None}
+    if record.deployment is not None:
+        known.add(record.deployment.revision)
+    pins = {pin.revision: pin for pin in record.pins if pin.revision in known}
+    for replica in seen.replicas:
+        if replica.revision in known and replica.revision not in pins and replica.image_id:
+            pins[replica.revision] = Pin(
+                revision=replica.revision,
+                image_id=replica.image_id,
+                digest=replica.image_digest,
+            )
+    found = tuple(pins[revision] for revision in sorted(pins))
+    return record if found == record.pins else replace(record, pins=found)
+
+
+def ways_to_have(spec: AppSpec, record: Record) -> tuple[str, ...]:
+    """Return by what names the spec's image may be had, the exact ones first."""
+    pin = pin_of(spec.revision, record)
+    exact = () if pin is None else (pin.image_id, pin.digest)
+    return tuple(dict.fromkeys(name for name in (*exact, spec.image) if name))
+
+
+def image_for(spec: AppSpec, seen: Observation, record: Record) -> str:
+    """Return what to create the spec's replicas from: what is here, else what to pull."""
+    ways = ways_to_have(spec, record)
+    here = next((way for way in ways if seen.images.get(way)), None)
+    if here is not None:
+        return here
+    pin = pin_of(spec.revision, record)
+    if pin is not None and pin.digest and pin.digest not in seen.refusals:
+        return pin.digest
+    return spec.image
+
+
+def pin_of(revision: RevisionId, record: Record) -> Pin | None:
+    """Return what exactly a revision ran; None: nobody has seen it."""
+    return next((pin for pin in record.pins if pin.revision == revision), None)
