@@ -28,13 +28,9 @@ from traefik_bg import __version__, logs
 from traefik_bg.adapters import docker_settings
 from traefik_bg.adapters.desired_keys import unknown_key
 from traefik_bg.adapters.desired_reading import read_desired
-from traefik_bg.adapters.desired_schema import (
-    CONTAINER_KEYS,
-    AppSettings,
-    HealthSettings,
-    RolloutSettings,
-    RouteSettings,
-)
+from traefik_bg.adapters.desired_rollout import RolloutSettings
+from traefik_bg.adapters.desired_route import RouteSettings
+from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, HealthSettings
 from traefik_bg.adapters.traefik_file import FILE_NAME
 from traefik_bg.adapters.traefik_publication import Publication
 from traefik_bg.cli.frame import Exit
