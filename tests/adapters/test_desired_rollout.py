@@ -140,14 +140,19 @@ def test_tcp_routes_reach_the_spec(folder: Folder) -> None:
     spec = folder.app(
         """
         route:
-          - {tcp: true, entrypoints: postgres}
+          - {tcp: true, entrypoints: postgres, middlewares: office@file}
           - {tcp: "HostSNI(`a.example`)", entrypoints: tls, tls: {passthrough: true}, priority: 5}
           - {tcp: "HostSNI(`b.example`) && ClientIP(`10.0.0.0/8`)", entrypoints: tls, tls: true}
         """
     )
 
     assert spec.routes == (
-        Route(rule="HostSNI(`*`)", entrypoints=("postgres",), protocol=Protocol.TCP),
+        Route(
+            rule="HostSNI(`*`)",
+            entrypoints=("postgres",),
+            middlewares=("office@file",),
+            protocol=Protocol.TCP,
+        ),
         Route(
             rule="HostSNI(`a.example`)",
             entrypoints=("tls",),
@@ -180,6 +185,7 @@ QUERY = "name: a, query: up, prometheus: 'http://p:9090'"
         ("preview: {header: 'X-Preview: a'}", "preview: {header: 'x-PREVIEW:a '}"),
         ("preview: {cookie: a=b=c}", "preview: {cookie: ' a = b=c'}"),
         ("sessions: move", "strategy: blue-green"),
+        ("preview: {host: p.example}", "preview: {host: P.example.}"),
         ("steps: [{weight: 5, until: approval}]", "steps: [{weight: 5, pause: 0, until: approval}]"),
         ("preview: false", "mirror: no\n  analysis: 'off'"),
     ],

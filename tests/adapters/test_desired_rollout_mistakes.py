@@ -90,6 +90,7 @@ WRONG_ROLLOUTS: list[tuple[str, str]] = [
     ("preview: {cookie: 'a=b`c'}", "preview.cookie: the value of the cookie must be plain ASCII text without spaces, quotes, backticks, commas, semicolons and backslashes"),
     ("preview: {host: a.example/x}", 'preview.host: "a.example/x" is more than a host name; for a path write rule: Host(`a.example`) && PathPrefix(`/path`)'),
     ("preview: {host: Web.Example.com}", "preview.host: web.example.com is already the host of the route of web in desired.yaml:5; a preview needs a host of its own"),
+    (f"preview: {{host: {'a' * 64}.example}}", f'preview.host: "{"a" * 64}.example" is no host name such as web.example.com'),
     # mirror
     ("mirror: 0", f'mirror: {PERCENT} 100, not "0"'),
     ("mirror: {percent: 101}", f'mirror.percent: {PERCENT} 100, not "101"'),
@@ -116,7 +117,6 @@ WRONG_ROUTES: list[tuple[str, str]] = [
     ("{rule: HostSNI(`a.example`)}", ".rule: HostSNI matches connections, not requests; write it under tcp instead"),
     (f"{{{TCP}, host: a}}", ".tcp: has both host and tcp; one of them is enough"),
     (f"{{{TCP}, sticky: true}}", ".sticky: a TCP connection has no cookie to be recognised by; it stays with its replica as long as it is open"),
-    (f"{{{TCP}, middlewares: a@file}}", ".middlewares: the middlewares of HTTP cannot be used for TCP connections, and those of TCP are not supported by this version of traefik-bg"),
     (f"{{{TCP}, tls: {{passthrough: true, certResolver: le}}}}", ".tls.certResolver: the app answers TLS itself where it is passed through, so there is nothing to say of it to Traefik: remove certResolver, or passthrough"),
     ("{host: a.example, tls: {passthrough: true}}", ".tls.passthrough: Traefik sees no requests in what it passes through, so it cannot route by them: write tcp: HostSNI(`a.example`) instead of host or rule"),
     ("{host: a.example, passthrough: true}", ".passthrough: belongs under tls"),

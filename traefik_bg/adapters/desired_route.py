@@ -67,9 +67,10 @@ def _host(host: str) -> str:
         raise mistake(f'"{host}" has a wildcard; write rule: HostRegexp(`^[^.]+{pattern}$$`)')
     if not host.isascii():
         raise mistake(f'"{host}" has letters beyond ASCII; write its xn--… form')
-    if len(host) > 253 or _HOST.fullmatch(host.lower()) is None:
+    is_long = len(host) > 253 or any(len(label) > 63 for label in host.split("."))
+    if is_long or _HOST.fullmatch(host.lower()) is None:
         raise mistake(f'"{host}" is no host name such as web.example.com')
-    return host.lower()
+    return host.lower().rstrip(".")
 
 
 HostName = Annotated[Text, AfterValidator(_host)]
@@ -205,12 +206,6 @@ class RouteSettings(Strict):
                 "a TCP connection has no cookie to be recognised by; it stays with its replica as "
                 "long as it is open",
                 "sticky",
-            )
-        if self.middlewares:
-            raise contradiction(
-                "the middlewares of HTTP cannot be used for TCP connections, and those of TCP are "
-                "not supported by this version of traefik-bg",
-                "middlewares",
             )
         if self.tls is None and _names_hosts(self.traefik_rule):
             raise contradiction(
