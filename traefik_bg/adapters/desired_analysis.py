@@ -1,8 +1,7 @@
 """The schema of an analysis: the limits for green's answers, and the checks that ask elsewhere.
 
 Apart from the rest of the rollout because it is a small language of its own. What stands between
-braces in a query or a command, such as {service}, is left as it is: it is filled in when it is
-asked.
+braces, such as {service}, is left as it is: whoever asks fills it in.
 """
 
 from __future__ import annotations
