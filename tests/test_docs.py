@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,15 +26,17 @@ from tests.documents import README, ROOT, SETTINGS_PAGE
 from tests.first_minute import DESIRED, FirstMinute, said, sample, status_of_all, status_of_one
 from traefik_bg import __version__, logs
 from traefik_bg.adapters import docker_settings
+from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
 from traefik_bg.adapters.desired_keys import unknown_key
 from traefik_bg.adapters.desired_reading import read_desired
-from traefik_bg.adapters.desired_schema import (
-    CONTAINER_KEYS,
-    AppSettings,
-    HealthSettings,
+from traefik_bg.adapters.desired_rollout import (
+    MirrorSettings,
+    PreviewSettings,
     RolloutSettings,
-    RouteSettings,
+    StepSettings,
 )
+from traefik_bg.adapters.desired_route import RouteSettings
+from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, HealthSettings
 from traefik_bg.adapters.traefik_file import FILE_NAME
 from traefik_bg.adapters.traefik_publication import Publication
 from traefik_bg.cli.frame import Exit
@@ -251,11 +253,38 @@ def test_the_document_shown_is_the_one_that_is_written() -> None:
 
 # --- the desired state ----------------------------------------------------------------------------
 
-SECTIONS: Mapping[str, type[BaseModel]] = {
-    "An app": AppSettings,
-    "route": RouteSettings,
-    "health": HealthSettings,
-    "rollout": RolloutSettings,
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table of the page, and where in a file its keys stand."""
+
+    model: type[BaseModel]
+    keys: tuple[str | int, ...] = ()
+    base: Mapping[str, Any] = field(default_factory=dict)
+    """What must be there beside a key."""
+
+    def app(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an app in which the section has these keys beside those it must have."""
+        value: Any = {**self.base, **part}
+        for key in reversed(self.keys):
+            value = [value] if key == 0 else {key: value}
+        assert isinstance(value, dict)
+        return {**BASE, **value}
+
+
+ROUTE = {"host": "web.example.com"}
+SECTIONS: Mapping[str, Section] = {
+    "An app": Section(AppSettings),
+    "route": Section(RouteSettings, ("route",), ROUTE),
+    "health": Section(HealthSettings, ("health",)),
+    "rollout": Section(RolloutSettings, ("rollout",)),
+    "steps": Section(StepSettings, ("rollout", "steps", 0), {"weight": 5, "pause": "1s"}),
+    "analysis": Section(AnalysisSettings, ("rollout", "analysis"), {"max_p95": "1s"}),
+    "checks": Section(
+        CheckSettings, ("rollout", "analysis", "checks", 0), {"name": "a", "command": "x"}
+    ),
+    "preview": Section(PreviewSettings, ("rollout", "preview"), {"cookie": "a=b"}),
+    "mirror": Section(MirrorSettings, ("rollout", "mirror"), {"percent": 5}),
 }
 
 
@@ -270,8 +299,9 @@ def keys_shown(section: str) -> Iterator[tuple[str, Row]]:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_key_of_our_own_is_explained(section: str) -> None:
     """The tables have all keys of the schema, and no others."""
-    known = set(SECTIONS[section].model_fields)
-    if SECTIONS[section] is AppSettings:
+    model = SECTIONS[section].model
+    known = set(model.model_fields)
+    if model is AppSettings:
         known -= {*CONTAINER_KEYS, "env_file"}
     assert {key for key, _ in keys_shown(section)} == known
 
@@ -279,24 +309,18 @@ def test_every_key_of_our_own_is_explained(section: str) -> None:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_defaults_shown_are_the_defaults(section: str, tmp_path: Path) -> None:
     """Writing a default out changes nothing."""
+    place = SECTIONS[section]
 
-    def spec(app: Mapping[str, Any]) -> object:
+    def spec(part: Mapping[str, Any]) -> object:
         file = tmp_path / "desired.yaml"
-        file.write_text(yaml.safe_dump({"apps": {"web": dict(app)}}), encoding="utf-8")
+        file.write_text(yaml.safe_dump({"apps": {"web": place.app(part)}}), encoding="utf-8")
         return read_desired(file, environ={}).apps[AppName("web")]
 
     for key, row in keys_shown(section):
         literal = re.fullmatch(r"`([^`]+)`", row.cells["default"])
-        if literal is None:
-            continue
-        value = yaml.safe_load(literal[1])
-        if section == "An app":
-            spelled_out: dict[str, Any] = {**BASE, key: value}
-        else:
-            part = BASE["route"] if section == "route" else {}
-            assert isinstance(part, dict)
-            spelled_out = {**BASE, section: {**part, key: value}}
-        assert spec(spelled_out) == spec(BASE), f"{section}: {key} is not {value} by default"
+        if literal is not None:
+            value = yaml.safe_load(literal[1])
+            assert spec({key: value}) == spec({}), f"{section}: {key} is not {value} by default"
 
 
 def test_every_container_setting_is_listed() -> None:
@@ -491,7 +515,7 @@ def test_what_is_said_not_to_be_there_is_not_there() -> None:
     """The README does not deny what there is by now."""
     limit = " ".join(text_of(README).partition("**Not there yet:**")[2].split("\n## ")[0].split())
     missing = set(code_in(limit))
-    assert {"strategy: recreate", "logs", "measure"} <= missing
+    assert {"hooks", "logs", "measure"} <= missing
     assert not missing & {*commands(), *RolloutSettings.model_fields, *AppSettings.model_fields}
 
 

@@ -11,11 +11,20 @@ from typing import Any
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from tests.adapters.desired import LEAST
+from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
 from traefik_bg.adapters.desired_environment import read_env_file
 from traefik_bg.adapters.desired_files import Files
 from traefik_bg.adapters.desired_reading import Desired, read_desired
+from traefik_bg.adapters.desired_rollout import (
+    MirrorSettings,
+    PreviewSettings,
+    RolloutSettings,
+    StepSettings,
+)
+from traefik_bg.adapters.desired_route import RouteSettings
 from traefik_bg.adapters.desired_schema import AppSettings
 from traefik_bg.adapters.interpolation import InterpolationError, substitute
 from traefik_bg.core.errors import DesiredStateErrors
@@ -157,6 +166,49 @@ def test_a_file_cut_short_never_says_less_without_saying_so(length: int) -> None
 
     if isinstance(found, Desired):
         assert found.apps[AppName("a")].port == 80
+
+
+likely = ["1s", "0", "1%", "1.5x", "10", "99", "a", "X: a", "a=b", "http://a:1", "http://[", "`"]
+likely += ["Host(`a`)", "HostSNI(`*`)", "HostSNI(`a`)", "approval", "recreate", "canary", "keep"]
+words = st.sampled_from(likely)
+
+
+def shaped(model: type[BaseModel], **shapes: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return mappings that look like a section of the file, with values that may be wrong."""
+    shape = {key: shapes.get(key, words | scalars) for key in model.model_fields}
+    return st.fixed_dictionaries({}, optional=shape) | values
+
+
+analyses = shaped(AnalysisSettings, checks=st.lists(shaped(CheckSettings), max_size=3))
+rollouts = shaped(
+    RolloutSettings,
+    steps=st.lists(shaped(StepSettings), max_size=3),
+    analysis=analyses,
+    preview=shaped(PreviewSettings),
+    mirror=shaped(MirrorSettings) | words,
+)
+routes = shaped(RouteSettings, tls=st.just({"passthrough": True}) | st.booleans())
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.tuples(rollouts, st.lists(routes, max_size=2) | routes), min_size=1, max_size=3),
+    rollouts,
+)
+def test_any_rollout_and_route_are_a_spec_or_mistakes(
+    apps: list[tuple[Any, Any]], defaults: Any
+) -> None:
+    """What looks nearly right is answered too, in apps, across them and in the defaults."""
+    least = yaml.safe_load(LEAST)
+    whole = {
+        "defaults": {"rollout": defaults},
+        "apps": {
+            f"app{number}": {**least, "rollout": rollout, "route": route}
+            for number, (rollout, route) in enumerate(apps)
+        },
+    }
+
+    expect_an_answer(yaml.safe_dump(whole, allow_unicode=True).encode("utf-8", "replace"))
 
 
 contents = st.dictionaries(

@@ -149,7 +149,7 @@ def test_all_mistakes_of_all_apps_are_named_at_once(folder: Folder) -> None:
             route: {host: a.example}
             rollout:
               steps: [{weight: 5, pause: 30s}, {weight: 5, pause: 1m}]
-              mirror: 10
+              mirror: 0
           api:
             image: API
             scale: 2
@@ -160,7 +160,7 @@ def test_all_mistakes_of_all_apps_are_named_at_once(folder: Folder) -> None:
         "desired.yaml:6: apps.web.replica: is unknown here; did you mean replicas?",
         'desired.yaml:7: apps.web.port: must be a port from 1 to 65535, not "80000"',
         "desired.yaml:10: apps.web.rollout.steps[1].weight: weights must rise from step to step, but 5 follows 5",
-        "desired.yaml:11: apps.web.rollout.mirror: is not supported by this version of traefik-bg",
+        'desired.yaml:11: apps.web.rollout.mirror: must be a whole number of percent from 1 to 100, not "0"',
         "desired.yaml:12: apps.api: port is missing: write the port the app listens on in its container, such as 8000",
         'desired.yaml:13: apps.api.image: "API" names no image: an image\'s name is lower case, such as ghcr.io/acme/web:1.4.2',
         "desired.yaml:14: apps.api.scale: is written replicas here",
@@ -244,7 +244,7 @@ WRONG_VALUES: list[tuple[str, str | None]] = [
     # route
     ("route:", "web.route: is empty: write a mapping, or remove the key"),
     ("route: a.example", 'web.route: must be a mapping, not "a.example"'),
-    ("route: {}", "web.route: needs host: a.example, or rule: a rule of Traefik"),
+    ("route: {}", "web.route: needs host: a.example, or rule: a rule of Traefik, or tcp: true for connections that are not HTTP"),
     ("route: {host: a.example, rule: Host(`a`)}", "web.route.rule: has both host and rule; one of them is enough"),
     ("route: {host: http://a.example}", 'web.route.host: "http://a.example" is more than a host name; for a path write rule: Host(`a.example`) && PathPrefix(`/path`)'),
     ("route: {host: a.example/x}", 'web.route.host: "a.example/x" is more than a host name; for a path write rule: Host(`a.example`) && PathPrefix(`/path`)'),
@@ -279,22 +279,6 @@ WRONG_VALUES: list[tuple[str, str | None]] = [
     ("health: {serving_interval: 5s}", "web.health.serving_interval: is unknown here; did you mean interval?"),
     ("health: /up", 'web.health: must be a mapping, not "/up"'),
     ("health:", "web.health: is empty: write a mapping, or remove the key"),
-    # rollout
-    ("rollout: {strategy: bluegreen}", 'web.rollout.strategy: must be blue-green or canary, not "bluegreen"'),
-    ("rollout: {strategy: recreate}", "web.rollout.strategy: recreate is not supported by this version of traefik-bg"),
-    ("rollout: {strategy: canary}", "web.rollout.strategy: canary needs steps, such as steps: [{weight: 5, pause: 30s}]"),
-    ("rollout: {strategy: blue-green, steps: [{weight: 5, pause: 1s}]}", "web.rollout.strategy: blue-green moves all traffic at once, so steps contradict it: write strategy: canary, or steps: [] to undo those of the defaults"),
-    ("rollout: {steps: [{weight: 0, pause: 1s}]}", 'web.rollout.steps[0].weight: must be a whole number of percent from 1 to 99, not "0"'),
-    ("rollout: {steps: [{weight: 100, pause: 1s}]}", 'web.rollout.steps[0].weight: must be a whole number of percent from 1 to 99, not "100"'),
-    ("rollout: {steps: [{weight: 2.5, pause: 1s}]}", 'web.rollout.steps[0].weight: must be a whole number of percent from 1 to 99, not "2.5"'),
-    ("rollout: {steps: [{weight: 5%, pause: 1s}]}", 'web.rollout.steps[0].weight: must be a whole number of percent from 1 to 99, not "5%"'),
-    ("rollout: {steps: [{weight: 5}]}", "web.rollout.steps[0]: pause is missing: write how long to stay there, such as 30s"),
-    ("rollout: {steps: {weight: 5}}", "web.rollout.steps: must be a list, not a mapping"),
-    ("rollout: {approval: maybe}", 'web.rollout.approval: must be automatic or manual, not "maybe"'),
-    ("rollout: {sessions: move}", "web.rollout.sessions: is not supported by this version of traefik-bg"),
-    ("rollout: {analysis: {}}", "web.rollout.analysis: is not supported by this version of traefik-bg"),
-    ("rollout: {preview: {}}", "web.rollout.preview: is not supported by this version of traefik-bg"),
-    ("rollout: {bakes: 1s}", "web.rollout.bakes: is unknown here; did you mean bake?"),
     ("hooks: {}", "web.hooks: is not supported by this version of traefik-bg"),
     ("update: {}", "web.update: is not supported by this version of traefik-bg"),
     # what blue and green cannot share, and what Compose does that is not done here
@@ -384,6 +368,10 @@ def test_a_wrong_value_says_what_would_work(
         "route: {host: '$SECRET '}",
         "health: {timeout: $SECRET}",
         "rollout: {approval: $SECRET}",
+        "rollout: {steps: [$SECRET], mirror: $SECRET, analysis: {worse_than_blue: $SECRET}}",
+        "rollout: {analysis: {checks: [{name: $SECRET s, query: '{', prometheus: $SECRET}]}}",
+        "rollout: {preview: {header: '$SECRET', cookie: '$SECRET', host: '$SECRET/'}}",
+        "route: {tcp: $SECRET}",
         "restart: $SECRET",
         "expose: ['$SECRET']",
         "labels: {a: {b: hunter2}}",

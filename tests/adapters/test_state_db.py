@@ -15,9 +15,19 @@ from hypothesis import strategies as st
 from tests.adapters.records import API, BLUE, FULL, GREEN, SPEC, WEB, deploying, ending, opened
 from traefik_bg.adapters import state_db_history
 from traefik_bg.core.actions import Ending, Outcome
-from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Json, RevisionId, Route
+from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Json, Protocol, RevisionId, Route
 from traefik_bg.core.record import Deployment, Record, Rejection, Waiver
-from traefik_bg.core.rollout import Rollout, Step
+from traefik_bg.core.rollout import (
+    Analysis,
+    Check,
+    CheckKind,
+    Mirror,
+    Preview,
+    Rollout,
+    Sessions,
+    Step,
+    Strategy,
+)
 
 
 @pytest.fixture
@@ -49,19 +59,42 @@ async def test_a_record_outlives_the_service_exactly(folder: Path) -> None:
 texts = st.text(max_size=8)
 times = st.floats(min_value=0, max_value=1e9)
 revisions = texts.map(RevisionId)
+pairs = st.none() | st.tuples(texts, texts)
+checks = st.builds(
+    Check,
+    name=texts,
+    kind=st.sampled_from(CheckKind),
+    command=st.lists(texts, max_size=2).map(tuple),
+    at_most=st.none() | times,
+)
+rollouts = st.builds(
+    Rollout,
+    strategy=st.sampled_from(Strategy),
+    bake=times,
+    steps=st.lists(
+        st.builds(Step, weight=st.integers(), pause=times, needs_approval=st.booleans())
+    ).map(tuple),
+    analysis=st.none()
+    | st.builds(
+        Analysis, max_p95=st.none() | times, checks=st.lists(checks, max_size=2).map(tuple)
+    ),
+    preview=st.none() | st.builds(Preview, header=pairs, cookie=pairs, host=st.none() | texts),
+    sessions=st.sampled_from(Sessions),
+    mirror=st.none() | st.builds(Mirror, percent=st.integers(1, 100), pause=times),
+)
 specs = st.builds(
     AppSpec,
     name=texts.map(AppName),
     image=texts,
     port=st.integers(1, 65535),
     container=texts.map(Json),
-    routes=st.lists(st.builds(Route, rule=texts, tls=st.none() | texts.map(Json))).map(tuple),
+    routes=st.lists(
+        st.builds(
+            Route, rule=texts, tls=st.none() | texts.map(Json), protocol=st.sampled_from(Protocol)
+        )
+    ).map(tuple),
     health=st.builds(HealthPolicy, path=st.none() | texts, interval=times, rise=st.integers(1, 9)),
-    rollout=st.builds(
-        Rollout,
-        bake=times,
-        steps=st.lists(st.builds(Step, weight=st.integers(), pause=times)).map(tuple),
-    ),
+    rollout=rollouts,
 )
 records = st.builds(
     Record,
@@ -72,7 +105,7 @@ records = st.builds(
         Rejection, spec=texts, revision=revisions, reason=texts, log=st.lists(texts).map(tuple)
     ),
     deployment=st.none()
-    | st.builds(Deployment, number=st.integers(0), revision=revisions, image=texts),
+    | st.builds(Deployment, number=st.integers(0, 10**9), revision=revisions, image=texts),
     deployments=st.integers(0, 10**9),
     waiver=st.none() | st.builds(Waiver, revision=revisions, weight=st.integers(0, 100)),
     paused=st.booleans(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.core.build import WEB, app, routing
@@ -15,10 +17,18 @@ from traefik_bg.core.actions import (
     StopReplica,
     subject,
 )
-from traefik_bg.core.model import ReplicaName, Routing
+from traefik_bg.core.model import MirrorShare, PreviewShare, ReplicaName, Routing
+from traefik_bg.core.rollout import Preview
 
 BLUE, GREEN = app("web:1"), app("web:2")
 NAME = ReplicaName("web-cafe0000-0")
+OF_BLUE, OF_GREEN = routing((BLUE, 50), (GREEN, 50), count=1).shares
+EXTRAS = replace(
+    routing((BLUE, 100), count=1),
+    kept=OF_BLUE,
+    mirror=MirrorShare(share=OF_GREEN, percent=10),
+    preview=PreviewShare(share=OF_GREEN, by=Preview(host="preview.example.com")),
+)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +44,20 @@ NAME = ReplicaName("web-cafe0000-0")
         (
             PublishRouting(app=WEB, routing=routing((BLUE, 90), (GREEN, 10), count=1)),
             f"route web: 90 % to {BLUE.revision} (1), 10 % to {GREEN.revision} (1)",
+            "web",
+        ),
+        (
+            PublishRouting(app=WEB, routing=Routing(holds_for=30.0)),
+            "route web to nothing: requests wait, at most 30 s",
+            "web",
+        ),
+        (
+            PublishRouting(app=WEB, routing=EXTRAS),
+            (
+                f"route web: 100 % to {BLUE.revision} (1), "
+                f"earlier sessions to {BLUE.revision} (1), "
+                f"10 % copied to {GREEN.revision} (1), preview of {GREEN.revision} (1)"
+            ),
             "web",
         ),
     ],

@@ -10,15 +10,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from traefik_bg.adapters.desired_schema import (
-    CONTAINER_KEYS,
-    AppSettings,
-    HealthSettings,
+from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
+from traefik_bg.adapters.desired_rollout import (
+    RECREATE,
+    MirrorSettings,
+    PreviewSettings,
     RolloutSettings,
-    RouteSettings,
+    StepSettings,
 )
+from traefik_bg.adapters.desired_route import RouteSettings
+from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, HealthSettings
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Route, canonical_json
-from traefik_bg.core.rollout import Approval, Rollout, Step
+from traefik_bg.core.rollout import (
+    Analysis,
+    Approval,
+    Check,
+    CheckKind,
+    Inconclusive,
+    Mirror,
+    Preview,
+    Rollout,
+    Sessions,
+    Step,
+    Strategy,
+)
 
 _OFF_ANYWAY = ("privileged", "read_only", "tty")  # saying false to these says nothing
 _MEANS_SOMETHING_EMPTY = frozenset({"command", "entrypoint"})
@@ -73,6 +88,7 @@ def _route(route: RouteSettings) -> Route:
         middlewares=tuple(route.middlewares),
         priority=route.priority,
         tls=tls,
+        protocol=route.protocol,
     )
 
 
@@ -88,9 +104,73 @@ def _health(health: HealthSettings) -> HealthPolicy:
 
 
 def _rollout(rollout: RolloutSettings) -> Rollout:
+    is_recreate = rollout.strategy == RECREATE
     return Rollout(
-        steps=tuple(Step(weight=step.weight, pause=step.pause) for step in rollout.steps),
+        strategy=Strategy.RECREATE if is_recreate else Strategy.SIDE_BY_SIDE,
+        steps=tuple(map(_step, rollout.steps)),
         bake=rollout.bake,
         drain=rollout.drain,
         approval=Approval(rollout.approval),
+        analysis=_analysis(rollout.analysis) if rollout.analysis is not None else None,
+        preview=_preview(rollout.preview) if rollout.preview is not None else None,
+        sessions=Sessions(rollout.sessions),
+        mirror=_mirror(rollout.mirror) if rollout.mirror is not None else None,
+        hold_requests=rollout.hold_requests or Rollout().hold_requests,
+    )
+
+
+def _step(step: StepSettings) -> Step:
+    return Step(
+        weight=step.weight, pause=step.pause or 0.0, needs_approval=step.until == "approval"
+    )
+
+
+def _preview(preview: PreviewSettings) -> Preview:
+    return Preview(
+        header=_halves(preview.header, ": "), cookie=_halves(preview.cookie, "="), host=preview.host
+    )
+
+
+def _halves(text: str | None, mark: str) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    name, _, value = text.partition(mark)
+    return name, value
+
+
+def _mirror(mirror: MirrorSettings) -> Mirror:
+    return Mirror(percent=mirror.percent, pause=mirror.pause, all_methods=mirror.methods == "all")
+
+
+def _analysis(analysis: AnalysisSettings) -> Analysis:
+    return Analysis(
+        max_error_ratio=analysis.max_error_ratio,
+        max_p50=analysis.max_p50,
+        max_p95=analysis.max_p95,
+        max_p99=analysis.max_p99,
+        worse_than_blue=analysis.worse_than_blue,
+        min_requests=analysis.min_requests,
+        window=analysis.window,
+        max_wait=analysis.max_wait,
+        inconclusive=Inconclusive(analysis.inconclusive),
+        checks=tuple(map(_check, analysis.checks)),
+    )
+
+
+def _check(check: CheckSettings) -> Check:
+    kind = CheckKind.COMMAND
+    if check.query is not None:
+        kind = CheckKind.QUERY
+    elif check.webhook is not None:
+        kind = CheckKind.WEBHOOK
+    return Check(
+        name=check.name,
+        kind=kind,
+        target=check.prometheus or check.webhook or "",
+        query=(check.query or "").strip(),
+        command=tuple(check.command or ()),
+        at_least=check.min,
+        at_most=check.max,
+        interval=check.interval,
+        timeout=check.timeout,
     )

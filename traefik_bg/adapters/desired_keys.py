@@ -62,15 +62,28 @@ _OF_APP = {
     "hooks": LATER,
     "compose": LATER,
     "update": LATER,
-    "analysis": f"{LATER}; it will belong under rollout",
-    "preview": f"{LATER}; it will belong under rollout",
-    "sessions": f"{LATER}; it will belong under rollout",
-    "mirror": f"{LATER}; it will belong under rollout",
+    "analysis": "belongs under rollout",
+    "preview": "belongs under rollout",
+    "sessions": "belongs under rollout",
+    "mirror": "belongs under rollout",
 }
 
-_OF_ROLLOUT = dict.fromkeys(
-    ("analysis", "preview", "sessions", "mirror", "compose", "update"), LATER
-)
+_OF_ROLLOUT = {
+    "compose": LATER,
+    "update": LATER,
+    "checks": "belongs under analysis",
+    "until": "belongs to a step",
+    "max_error_ratio": "belongs under analysis",
+    "max_p95": "belongs under analysis",
+}
+
+_OF_ROUTE = {
+    "udp": (
+        "cannot be switched without loss: UDP has no connections to drain, and no answers by which "
+        "to tell whether it works; route it in Traefik's own configuration, past traefik-bg"
+    ),
+    "passthrough": "belongs under tls",
+}
 
 _OF_DEPLOY = {
     "replicas": "is written replicas, on the app itself",
@@ -91,6 +104,7 @@ _FIXED_ADDRESS = dict.fromkeys(
 _REASONS = {
     "": _OF_FILE,
     "apps.*": _OF_APP,
+    "apps.*.route": _OF_ROUTE,
     "apps.*.rollout": _OF_ROLLOUT,
     "apps.*.deploy": _OF_DEPLOY,
     "apps.*.networks.*": _FIXED_ADDRESS,

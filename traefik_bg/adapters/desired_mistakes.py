@@ -17,6 +17,7 @@ from traefik_bg.adapters.desired_keys import unknown_key
 from traefik_bg.adapters.desired_tree import (
     Entry,
     Items,
+    Keys,
     Kind,
     Node,
     Place,
@@ -34,8 +35,6 @@ _SHAPES = {
     "list_type": "a list",
 }
 
-Keys = tuple[str | int, ...]
-
 
 def mistakes_of(
     error: ValidationError, model: type[BaseModel], root: Entry, *, is_part: bool = False
@@ -52,9 +51,27 @@ def mistakes_of(
             if keys[-1:] == ("[key]",):  # pydantic's word for a mistake in the key itself
                 keys = keys[:-1]
             keys += tuple(found["ctx"]["at"])
-        place = locate(root, keys)
-        message = _message(found, model, keys)
-        yield place, _without_secrets(message, root.node, keys)
+        message = _without_secrets(_message(found, model, keys), root.node, keys)
+        if found["type"] == "contradiction":
+            yield placed(root, keys, message)
+        else:
+            yield locate(root, keys), message
+
+
+def placed(root: Entry, keys: Keys, message: str) -> tuple[Place, str]:
+    """Return where to say that settings do not go together: never in the defaults alone.
+
+    What stands there may be fine for all apps but this one.
+    """
+    place = locate(root, keys)
+    if place.key.startswith(root.place.key):
+        return place, message
+    return root.place, f"{_spelled(keys)}, from the defaults: {message}"
+
+
+def _spelled(keys: Keys) -> str:
+    parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return "".join(parts).removeprefix(".")
 
 
 def _message(found: Any, model: type[BaseModel], keys: Keys) -> str:

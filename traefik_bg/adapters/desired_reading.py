@@ -21,8 +21,9 @@ from traefik_bg.adapters.desired_environment import read_env_file
 from traefik_bg.adapters.desired_expansion import Expansion, merged, plain
 from traefik_bg.adapters.desired_files import Content, Files, Folder, Unreadable
 from traefik_bg.adapters.desired_keys import unknown_key
-from traefik_bg.adapters.desired_mistakes import mistakes_of
+from traefik_bg.adapters.desired_mistakes import mistakes_of, placed
 from traefik_bg.adapters.desired_routes import route_conflicts
+from traefik_bg.adapters.desired_rules import contradictions, oddities
 from traefik_bg.adapters.desired_schema import AppSettings, EnvFileSettings
 from traefik_bg.adapters.desired_tree import Entry, Kind, Place, Scalar, Table, locate, noun
 from traefik_bg.adapters.desired_yaml import decoded, parsed
@@ -255,6 +256,12 @@ class _Reading:
         settings = self._settings(entry)
         if settings is None:
             return None
+        for keys, message in contradictions(settings):
+            place, said = placed(entry, keys, message)
+            self._mistakes.append(place.mistake(said))
+        for keys, message in oddities(settings):
+            place, said = placed(entry, keys, message)
+            self._warnings.append(str(place.mistake(said)))
         environment: dict[str, str] = {}
         for index, file in enumerate(settings.env_file):
             environment |= self._env_file(locate(entry, ("env_file", index)), file)

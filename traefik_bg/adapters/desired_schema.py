@@ -2,7 +2,8 @@
 
 This is one of the two doors where strangers' data enters, so pydantic stands at it; everything is
 turned into the core's own types at once (`desired_app`). Container settings are in
-`desired_container`, single values in `desired_values`.
+`desired_container`, routes in `desired_route`, how versions take over in `desired_rollout`, single
+values in `desired_values`; what of all this does not go together is in `desired_rules`.
 """
 
 from __future__ import annotations
@@ -15,30 +16,25 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from traefik_bg.adapters.desired_container import ContainerSettings
 from traefik_bg.adapters.desired_mapping import Composed, Strict
-from traefik_bg.adapters.desired_tree import Kind, Scalar
+from traefik_bg.adapters.desired_rollout import RolloutSettings
+from traefik_bg.adapters.desired_route import RouteSettings
+from traefik_bg.adapters.desired_tree import Scalar
 from traefik_bg.adapters.desired_values import (
     AlsoAs,
     Between,
     OneOf,
     OneOrMany,
     PositiveSeconds,
-    Seconds,
     Switch,
     Text,
-    TextOrTexts,
-    Texts,
     as_list,
     contradiction,
     mistake,
-    switch,
 )
+from traefik_bg.core.model import Protocol
 
 MAX_REPLICAS = 1000  # one Linux bridge, and so one Docker network, takes 1023 containers
-MAX_PRIORITY = 2**63 - 1001  # above that Traefik keeps priorities for itself
 
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
-_MATCHER = re.compile(r"[A-Za-z]+\(")
-_QUOTED = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"")
 _DOMAIN = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _REGISTRY = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
@@ -80,97 +76,7 @@ def _image(image: str) -> str:
     return image
 
 
-# --- route ----------------------------------------------------------------------------------------
-
-
-def host_rule(host: str) -> str:
-    """Return Traefik's rule for a host name."""
-    return f"Host(`{host.lower().rstrip('.')}`)"
-
-
-def _host(host: str) -> str:
-    if "://" in host or "/" in host:
-        raise mistake(
-            f'"{host}" is more than a host name; for a path write rule: '
-            "Host(`a.example`) && PathPrefix(`/path`)"
-        )
-    if host.startswith("*"):
-        pattern = re.escape(host.removeprefix("*"))
-        raise mistake(f'"{host}" has a wildcard; write rule: HostRegexp(`^[^.]+{pattern}$$`)')
-    if not host.isascii():
-        raise mistake(f'"{host}" has letters beyond ASCII; write its xn--… form')
-    if len(host) > 253 or _HOST.fullmatch(host.lower()) is None:
-        raise mistake(f'"{host}" is no host name such as web.example.com')
-    return host.lower()
-
-
-def _rule(rule: str) -> str:
-    bare = _QUOTED.sub("", rule)
-    if "`" in bare or '"' in bare:
-        raise mistake("a ` or a double quote in this rule is never closed")
-    if bare.count("(") != bare.count(")") or _MATCHER.search(bare) is None:
-        raise mistake(
-            "is no rule of Traefik such as Host(`a.example`) && PathPrefix(`/path`); check its "
-            "brackets"
-        )
-    return rule.strip()
-
-
-def _names(names: list[str]) -> list[str]:
-    for index, name in enumerate(names):
-        if any(letter.isspace() for letter in name):
-            raise mistake(f'"{name}" is no name: it has a space', index)
-    return names
-
-
-class Domain(Strict):
-    """A domain a certificate is wanted for."""
-
-    main: Text
-    sans: Texts = Field(default_factory=list)
-
-
-class Tls(Strict):
-    """How Traefik serves a route by HTTPS, in Traefik's own words."""
-
-    certResolver: Text | None = None  # noqa: N815 - Traefik's own word
-    options: Text | None = None
-    domains: list[Domain] | None = None
-
-
-def _tls(value: Any) -> Any:
-    """Return a mapping: true asks for HTTPS with Traefik's defaults, false for none."""
-    if isinstance(value, Scalar) and value.kind is not Kind.EMPTY:
-        return {} if switch(value) else None
-    return value
-
-
-class RouteSettings(Strict):
-    """One way requests reach the app."""
-
-    host: Annotated[Text, AfterValidator(_host)] | None = None
-    rule: Annotated[Text, AfterValidator(_rule)] | None = None
-    entrypoints: Annotated[TextOrTexts, AfterValidator(_names)] = Field(default_factory=list)
-    middlewares: Annotated[TextOrTexts, AfterValidator(_names)] = Field(default_factory=list)
-    tls: Annotated[Tls | None, AlsoAs("boolean"), BeforeValidator(_tls)] = None
-    priority: Annotated[int, Between(1, MAX_PRIORITY)] | None = None
-    sticky: Switch = False
-
-    @model_validator(mode="after")
-    def _has_host_or_rule(self) -> Self:
-        if self.host is not None and self.rule is not None:
-            raise contradiction("has both host and rule; one of them is enough", "rule")
-        if self.host is None and self.rule is None:
-            raise contradiction("needs host: a.example, or rule: a rule of Traefik")
-        return self
-
-    @property
-    def traefik_rule(self) -> str:
-        """The rule of the router."""
-        return self.rule if self.rule is not None else host_rule(self.host or "")
-
-
-# --- health and rollout ---------------------------------------------------------------------------
+# --- health ---------------------------------------------------------------------------------------
 
 
 def _path(path: str) -> str:
@@ -196,59 +102,6 @@ class HealthSettings(Strict):
                 f"rise: {self.rise} successes, one every {self.interval:g}s, take longer than the "
                 f"deadline of {self.deadline:g}s: no replica could ever become healthy",
                 "rise",
-            )
-        return self
-
-
-class StepSettings(Strict):
-    """One shift of a canary."""
-
-    weight: Annotated[int, Between(1, 99, "a whole number of percent from 1 to 99")] = Field(
-        description="percent of the requests for the new version"
-    )
-    pause: Seconds = Field(description="how long to stay there, such as 30s")
-
-
-def _ascending(steps: list[StepSettings]) -> list[StepSettings]:
-    for index, step in enumerate(steps[1:], start=1):
-        before = steps[index - 1].weight
-        if step.weight <= before:
-            raise mistake(
-                f"weights must rise from step to step, but {step.weight} follows {before}",
-                index,
-                "weight",
-            )
-    return steps
-
-
-class RolloutSettings(Strict):
-    """How traffic moves from the old version to the new one."""
-
-    strategy: Annotated[str, OneOf("blue-green", "canary")] | None = None
-    steps: Annotated[list[StepSettings], AfterValidator(_ascending)] = Field(default_factory=list)
-    bake: Seconds = 30.0
-    drain: Seconds = 30.0
-    approval: Annotated[str, OneOf("automatic", "manual")] = "automatic"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_of_this_version(cls, value: Any) -> Any:
-        strategy = value.get("strategy") if isinstance(value, Mapping) else None
-        if isinstance(strategy, Scalar) and strategy.text == "recreate":
-            raise mistake("recreate is not supported by this version of traefik-bg", "strategy")
-        return value
-
-    @model_validator(mode="after")
-    def _has_steps_if_it_needs_them(self) -> Self:
-        if self.strategy == "blue-green" and self.steps:
-            raise contradiction(
-                "blue-green moves all traffic at once, so steps contradict it: write strategy: "
-                "canary, or steps: [] to undo those of the defaults",
-                "strategy",
-            )
-        if self.strategy == "canary" and not self.steps:
-            raise contradiction(
-                "canary needs steps, such as steps: [{weight: 5, pause: 30s}]", "strategy"
             )
         return self
 
@@ -301,10 +154,21 @@ class AppSettings(ContainerSettings):
     ] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _is_sticky_or_not(self) -> Self:
+    def _has_like_routes(self) -> Self:
+        if len({route.protocol for route in self.route}) > 1:
+            raise contradiction(
+                "an app is reached by requests or by TCP connections, not by both: its replicas "
+                "listen on one port; write another app for the other",
+                "route",
+            )
         if len({route.sticky for route in self.route}) > 1:
             raise contradiction("sticky must be the same in all routes of an app", "route")
         return self
+
+    @property
+    def is_tcp(self) -> bool:
+        """Tell whether it is reached by connections that are not HTTP."""
+        return any(route.protocol is Protocol.TCP for route in self.route)
 
 
 CONTAINER_KEYS = frozenset(ContainerSettings.model_fields)
@@ -314,7 +178,8 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a desired file, for editors and for `traefik-bg schema`."""
     app = AppSettings.model_json_schema()
     definitions = app.pop("$defs")
-    app.pop("required", None)  # any key may come from the defaults instead
+    for mergeable in (app, definitions["MirrorSettings"]):
+        mergeable.pop("required", None)  # any key may come from the defaults instead
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "traefik-bg: desired state",

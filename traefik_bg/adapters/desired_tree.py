@@ -15,6 +15,10 @@ from traefik_bg.core.errors import DesiredStateError
 MAX_SHOWN = 60  # characters of a wrong value in a message; more does not help to find it
 
 
+Keys = tuple[str | int, ...]
+"""The keys and positions that lead to a value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where something stands: the file, the line, and the keys that lead to it."""
@@ -105,7 +109,7 @@ def noun(node: object) -> str:
             return "a mapping"
 
 
-def locate(root: Entry, keys: tuple[str | int, ...]) -> Place:
+def locate(root: Entry, keys: Keys) -> Place:
     """Return where the value these keys lead to stands, or the nearest that is there."""
     entry = root
     for key in keys:

@@ -10,6 +10,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
@@ -22,10 +23,13 @@ from traefik_bg.adapters.desired_tree import Kind, Place, Scalar, noun
 YEAR = 365 * 86400.0  # seconds; whoever writes a longer wait has mistaken a unit
 DURATION = "a duration such as 250ms, 30s or 1m30s"
 SIZE = "a size such as 512m or 1.5g"
+RATIO = "a ratio such as 0.01 or 1%"
+FACTOR = "a factor such as 1.5 or 1.5x"
 
 _UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(us|µs|ms|s|m|h|d)")
 _NUMBER = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
+_SIGNED = re.compile(rf"[+-]?{_NUMBER.pattern}(?:[eE][+-]?[0-9]{{1,2}})?")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
 _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
@@ -132,6 +136,39 @@ def size(value: Any) -> int:
     return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
 
 
+def signed(value: Any) -> float:
+    """Return any number."""
+    found = scalar(value, "a number such as 0.5")
+    if _SIGNED.fullmatch(found.text) is None:
+        raise mistake(f"must be a number such as 0.5, not {found.shown}")
+    return float(found.text) or 0.0  # there is a -0
+
+
+def ratio(value: Any) -> float:
+    """Return a part of a whole, as a fraction of 1; percent are understood."""
+    found = scalar(value, RATIO)
+    written = found.text.removesuffix("%").rstrip()
+    if _NUMBER.fullmatch(written) is None:
+        raise mistake(f"must be {RATIO}, not {found.shown}")
+    part = float(Decimal(written) / (100 if "%" in found.text else 1))
+    if part > 1:
+        raise mistake(
+            f"is more than the whole: write {RATIO}, not {found.shown}; percent need the sign"
+        )
+    return part
+
+
+def factor(value: Any) -> float:
+    """Return how many times something else is meant, at least once."""
+    found = scalar(value, FACTOR)
+    written = found.text.removesuffix("x").rstrip()
+    if _NUMBER.fullmatch(written) is None:
+        raise mistake(f"must be {FACTOR}, not {found.shown}")
+    if float(written) < 1:
+        raise mistake(f"must be 1 or more, such as 1.5x, not {found.shown}")
+    return float(written)
+
+
 def words(value: Any) -> Any:
     """Return a command as a list; a text is split as a shell would split it."""
     if isinstance(value, list):
@@ -208,8 +245,8 @@ class OneOf:
     """One of a few words, as pydantic's annotation."""
 
     def __init__(self, *allowed: str) -> None:
-        self._allowed = allowed
-        self._wanted = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        *first, last = self._allowed = [str(word) for word in allowed]
+        self._wanted = f"{', '.join(first)} or {last}" if first else last
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -219,7 +256,7 @@ class OneOf:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"enum": list(self._allowed)}
+        return {"enum": self._allowed}
 
     def convert(self, value: Any) -> str:
         """Return the word."""
@@ -237,6 +274,27 @@ class OneOrMany:
     ) -> JsonSchemaValue:
         made = handler(schema)
         return {"anyOf": [made["items"], made]}
+
+
+class OrOff:
+    """Lets false stand for nothing, so that an app can undo what the defaults say."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_before_validator_function(self.convert, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"const": False}]}
+
+    @staticmethod
+    def convert(value: Any) -> Any:
+        """Return nothing for false, and else the value as it is."""
+        is_word = isinstance(value, Scalar) and value.kind is not Kind.EMPTY
+        is_off = is_word and value.text.lower() in {"false", "no", "off"}
+        return None if is_off else value
 
 
 class AlsoAs:
@@ -275,6 +333,9 @@ PositiveSeconds = Annotated[float, BeforeValidator(positive_seconds), _ONE]
 DurationText = Annotated[str, BeforeValidator(duration_text), _ONE]
 Size = Annotated[int, BeforeValidator(size), _ONE]
 Number = Annotated[float, BeforeValidator(number), _ONE]
+Signed = Annotated[float, BeforeValidator(signed), _ONE]
+Ratio = Annotated[float, BeforeValidator(ratio), _ONE]
+Factor = Annotated[float, BeforeValidator(factor), _ONE]
 Words = Annotated[list[Word], BeforeValidator(words), _COMMAND]
 Texts = list[Text]
 TextOrTexts = Annotated[list[Text], OneOrMany(), BeforeValidator(as_list)]

@@ -6,10 +6,11 @@ Each must be safe to find already done, because "done but the answer was lost" h
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing
+from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing, Share
 from traefik_bg.core.record import Record
 
 
@@ -84,13 +85,13 @@ class PublishRouting:
     def __str__(self) -> str:
         if self.routing is None:
             return f"unroute {self.app}"
+        if self.routing.holds_for is not None:
+            return (
+                f"route {self.app} to nothing: requests wait, at most {self.routing.holds_for:g} s"
+            )
         if not self.routing.shares:
             return f"route {self.app} to nothing"
-        shares = ", ".join(
-            f"{share.weight} % to {share.revision} ({len(share.servers)})"
-            for share in self.routing.shares
-        )
-        return f"route {self.app}: {shares}"
+        return f"route {self.app}: {', '.join(_destinations(self.routing))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,21 @@ class RemoveReplica:
 
     def __str__(self) -> str:
         return f"remove {self.name}"
+
+
+def _destinations(routing: Routing) -> Iterator[str]:
+    for share in routing.shares:
+        yield f"{share.weight} % to {_named(share)}"
+    if routing.kept is not None:
+        yield f"earlier sessions to {_named(routing.kept)}"
+    if routing.mirror is not None:
+        yield f"{routing.mirror.percent} % copied to {_named(routing.mirror.share)}"
+    if routing.preview is not None:
+        yield f"preview of {_named(routing.preview.share)}"
+
+
+def _named(share: Share) -> str:
+    return f"{share.revision} ({len(share.servers)})"
 
 
 Action = PullImage | CreateReplica | StartReplica | PublishRouting | StopReplica | RemoveReplica
