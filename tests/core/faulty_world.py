@@ -332,8 +332,9 @@ class FaultyWorld(World):
             for share in self.published.shares
             for s in share.servers
         )
+        well = {Health.HEALTHY, Health.UNKNOWN}  # what served is presumed well until it is probed
         has = any(
-            self._is_right(s) and self.replicas[s.replica].is_healthy
+            self._is_right(s) and self.replicas[s.replica].health in well
             for share in shares
             for s in share.servers
         )

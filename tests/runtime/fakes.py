@@ -302,6 +302,7 @@ class FakeEngine:
             if box.behaves.start_refusal:
                 raise SpecRefused(box.behaves.start_refusal)
             if not box.is_running and self.boxes.get(name) is box:
+                self._ledger.starting(box)
                 self._run(box)
 
         await self._act("start", name, effect)
@@ -684,7 +685,7 @@ class FakeRouter:
             timers.unrouted.clear()
         else:
             timers.part = _kept(timers.part, parts)
-            timers.weights = _kept(timers.weights, [dict(p.weights) if p else None for p in parts])
+            timers.weights = _kept(timers.weights, [p.split if p else None for p in parts])
             timers.unrouted |= dict.fromkeys(timers.routable - routable, now())
             timers.unrouted = {n: at for n, at in timers.unrouted.items() if n not in routable}
         timers.routable = routable

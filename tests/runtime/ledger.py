@@ -16,6 +16,7 @@ from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing, Server, Share
 from traefik_bg.core.record import Record
+from traefik_bg.core.rollout import Strategy
 
 if TYPE_CHECKING:
     from tests.runtime.fakes import Box, FakeEngine, FakeRouter, FakeSource, FakeStore, FakeTraefik
@@ -97,12 +98,26 @@ class Ledger:
         known |= {record.deployment.revision} if record.deployment else set()
         self._require(spec.revision in known, f"{name} created before it was remembered why")
 
+    def starting(self, box: Box) -> None:
+        """Check a start: S8."""
+        others = [b for b in self.engine.boxes.values() if b.app == box.app and b.is_running]
+        twice = [b.name for b in others if b.revision != box.revision]
+        is_exclusive = self._is_exclusive(box.app) and not self._has_just_wished(box.app)
+        self._require(not (is_exclusive and twice), f"S8: {box.name} started beside {twice}")
+
+    def _is_exclusive(self, app: AppName) -> bool:
+        desired = self.source.state.apps.get(app)
+        return desired is not None and desired.rollout.strategy is Strategy.RECREATE
+
     def stopping(self, box: Box) -> None:
         """Check a stop: S2 and S4."""
         name = box.name
         self._require(not self.router.may_route_to(name), f"S2: {name} stopped while routed to")
         spec = self.source.state.apps.get(box.app) or self.good.get(box.app)
         limit = spec.rollout.drain if spec else DEFAULT_DRAIN
+        part = self.router.part(box.app)
+        if spec is not None and part is not None and part.holds_for is not None:
+            limit = min(limit, spec.rollout.hold_requests / 3)
         since = asyncio.get_running_loop().time() - self.unrouted_since.get(name, 0.0)
         is_quiet = box.connections == 0
         self._require(is_quiet or since >= limit - 0.01, f"S2: {name} cut off after {since:.2f} s")
@@ -114,6 +129,8 @@ class Ledger:
             return
         if self._has_just_wished(box.app):
             return  # it was decided for the wish before
+        if self._is_exclusive(box.app):
+            return  # it stays, though stopped
         record = self.store.records.get(box.app, Record())
         is_well = box.is_well and self._since(box) > TO_NOTICE_HEALTH
         if record.good is None and (record.rejection is not None or not is_well):
@@ -128,7 +145,18 @@ class Ledger:
         self._require(len(left) > wanted, f"S4: {box.name} stopped, it is not surplus")
 
     def removing(self, box: Box) -> None:
-        """Check a removal: S2 and S7."""
+        """Check a removal: S2, S7, and S4 where blue is kept stopped."""
+        good, desired = self.good.get(box.app), self.source.state.apps.get(box.app)
+        if (
+            good is not None
+            and desired is not None
+            and self._is_exclusive(box.app)
+            and not self._has_just_wished(box.app)
+            and self.rejected.get(box.app) != desired.digest
+            and self.store.records.get(box.app, Record()).good is not None
+        ):
+            is_doubtful = box.revision == good.revision != desired.revision
+            self._require(not is_doubtful, f"S4: {box.name} removed before green is good")
         self._require(
             not self.router.may_route_to(box.name), f"S7: {box.name} removed while routed"
         )
@@ -161,7 +189,9 @@ class Ledger:
             )
         had = before is not None and any(map(self._has_long_been_well, before.shares))
         has = any(map(self._has_well, routing.shares))
-        self._require(has or not had or desired is None, f"S3: {app} emptied")
+        is_held = routing.holds_for is not None and self._is_exclusive(app)
+        may_be = desired is None or self._has_just_wished(app) or is_held
+        self._require(has or not had or may_be, f"S3: {app} emptied")
 
     def loaded(self, traefik: FakeTraefik) -> None:
         """Check what a Traefik has come to run: nobody behind it may have been taken away by us."""
@@ -182,9 +212,9 @@ class Ledger:
                 self.unrouted_since.setdefault(name, now)
         runs = [traefik.loaded for traefik in self.router.traefiks]
         for app in {app for edition in runs for app in edition.parts}:
-            weights = [e.parts[app].weights if app in e.parts else None for e in runs]
-            same = all(each == weights[0] for each in weights)
-            key = str(sorted(weights[0].items())) if same and weights[0] is not None else ""
+            splits = [e.parts[app].split if app in e.parts else None for e in runs]
+            same = all(each == splits[0] for each in splits)
+            key = str(splits[0]) if same and splits[0] is not None else ""
             if self._weights.get(app) != key:
                 self._weights[app] = key
                 self.stood_since[app] = now

@@ -18,10 +18,11 @@ from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.tape import PATIENCE, Mishap
+from tests.runtime.test_interrupted import alone
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import CommandRefused, Unavailable
 from traefik_bg.core.model import Route
-from traefik_bg.core.rollout import Approval, Step
+from traefik_bg.core.rollout import Approval, Mirror, Preview, Sessions, Step
 
 STEPS = (Step(weight=10, pause=2.0), Step(weight=50, pause=2.0))
 SPECS = [
@@ -38,6 +39,17 @@ SPECS = [
     web("web:crashing"),
     web("web:fading"),
     web("web:missing"),
+    web("web:2", rollout=replace(SHORT, sessions=Sessions.KEEP)),
+    web(
+        "web:3",
+        rollout=replace(
+            SHORT, preview=Preview(host="preview.example"), mirror=Mirror(percent=20, pause=2.0)
+        ),
+    ),
+    alone("web:2"),
+    alone("web:4"),
+    alone("web:fading"),
+    alone("web:never-healthy"),
 ]
 ACTIONS = ["create", "start", "publish", "stop", "remove", "save", "pull", "containers"]
 WALKS = 40

@@ -18,12 +18,28 @@ from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.tape import Mishap
 from traefik_bg.core.actions import Phase
 from traefik_bg.core.model import AppSpec, RevisionId, Route
-from traefik_bg.core.rollout import Step
+from traefik_bg.core.rollout import Mirror, Preview, Sessions, Step, Strategy
 
 V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
 CANARY = web(
     "web:2", rollout=replace(SHORT, steps=(Step(weight=10, pause=2.0), Step(weight=50, pause=2.0)))
 )
+SHOWN = web(
+    "web:2",
+    rollout=replace(
+        SHORT,
+        preview=Preview(header=("X-Preview", "green")),
+        mirror=Mirror(percent=20, pause=2.0),
+    ),
+)
+KEEPS = web("web:2", rollout=replace(SHORT, sessions=Sessions.KEEP))
+
+
+def alone(image: str) -> AppSpec:
+    """Return a spec that must not run beside another."""
+    return web(image, rollout=replace(SHORT, strategy=Strategy.RECREATE, hold_requests=9.0))
+
+
 NEVER_HEALTHY, CRASHING = web("web:never-healthy"), web("web:crashing")
 FADING = web("web:fading")
 """Healthy at first, and sick while it bakes."""
@@ -49,6 +65,8 @@ class End:
     good: str | None
     rejected: RevisionId | None
     is_over: bool
+    further: tuple[RevisionId, ...] = ()
+    """Who gets requests without a weight: nobody, when all is over."""
 
 
 def end_of(stage: Stage) -> End:
@@ -62,6 +80,7 @@ def end_of(stage: Stage) -> End:
         good=record.good.image if record.good else None,
         rejected=record.rejection.revision if record.rejection else None,
         is_over=record.deployment is None,
+        further=tuple(s.revision for s in part.all_shares if not s.weight) if part else (),
     )
 
 
@@ -93,6 +112,26 @@ async def fade(stage: Stage) -> None:
     stage.want(FADING)
 
 
+async def preview_and_copy(stage: Stage) -> None:
+    stage.want(SHOWN)
+
+
+async def keep_sessions(stage: Stage) -> None:
+    stage.want(KEEPS)
+
+
+async def recreate(stage: Stage) -> None:
+    stage.want(alone("web:2"))
+
+
+async def recreate_and_fail(stage: Stage) -> None:
+    stage.want(alone("web:never-healthy"))
+
+
+async def recreate_and_fade(stage: Stage) -> None:
+    stage.want(alone("web:fading"))
+
+
 async def scale_down_and_up(stage: Stage) -> None:
     stage.want(web("web:1", replicas=1))
     await stage.until(lambda: stage.running(V1) == 1)
@@ -122,6 +161,11 @@ STORIES = [
     Story(name="pull", first=V1, play=pull),
     Story(name="missing image", first=V1, play=miss),
     Story(name="rollback in the bake", first=V1, play=fade),
+    Story(name="preview and copies", first=V1, play=preview_and_copy),
+    Story(name="sessions", first=V1, play=keep_sessions),
+    Story(name="recreation", first=V1, play=recreate),
+    Story(name="recreation that fails", first=V1, play=recreate_and_fail),
+    Story(name="recreation that fades", first=V1, play=recreate_and_fade),
     Story(name="scaling", first=V1, play=scale_down_and_up),
     Story(name="removal", first=V1, play=remove),
     Story(name="supersession", first=V1, play=supersede),

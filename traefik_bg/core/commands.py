@@ -12,6 +12,7 @@ from enum import StrEnum
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.errors import CommandRefused
 from traefik_bg.core.model import AppSpec, RevisionId
+from traefik_bg.core.pins import pin_of
 from traefik_bg.core.record import Record, Rejection, Waiver
 from traefik_bg.core.situation import FULL, Situation
 
@@ -158,8 +159,10 @@ def _go_back(s: Situation, desired: AppSpec, spec: AppSpec) -> Obeyed:
         waiver=None,
         paused=False,
     )
+    pin = pin_of(spec.revision, s.record)
+    exactly = f", the very image it ran: {pin.digest or pin.image_id}" if pin is not None else ""
     sentence = (
-        f"going back to {spec.revision} ({spec.image}); "
+        f"going back to {spec.revision} ({spec.image}{exactly}); "
         "the desired state stays aside until it is edited"
     )
     return Obeyed(record=record, sentence=sentence, endings=endings)

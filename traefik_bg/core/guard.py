@@ -7,7 +7,7 @@ stop. Pure.
 
 from __future__ import annotations
 
-from traefik_bg.core.model import ReplicaName, Routing, Share
+from traefik_bg.core.model import AppSpec, ReplicaName, Routing, Share
 from traefik_bg.core.observation import ContainerState, Observation
 from traefik_bg.core.rollout import Strategy
 from traefik_bg.core.situation import FULL
@@ -62,16 +62,15 @@ def broken_by_stopping(seen: Observation, name: ReplicaName) -> str | None:
     return None
 
 
-def is_exclusive(seen: Observation) -> bool:
+def is_exclusive(wanted: AppSpec | None) -> bool:
     """Tell whether what is wanted must not run twice."""
-    wanted = seen.desired
     return wanted is not None and wanted.rollout.strategy is Strategy.RECREATE
 
 
 def broken_by_starting(seen: Observation, name: ReplicaName) -> str | None:
     """Return which law starting the replica would break now, and how."""
     revision = next((r.revision for r in seen.replicas if r.name == name), None)
-    if not is_exclusive(seen) or revision is None:
+    if not is_exclusive(seen.desired) or revision is None:
         return None
     for other in seen.replicas:
         if other.revision != revision and (other.is_running or other.state in _MAY_RUN):

@@ -45,7 +45,7 @@ from traefik_bg.core.decision import Decision, counted
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.pins import pinned
 from traefik_bg.core.record import Deployment, Record, Rejection
-from traefik_bg.core.recreate_rules import make_way
+from traefik_bg.core.recreate_rules import bring_back, make_way
 from traefik_bg.core.replica_rules import drain, finish_removal, prove, provide, retire
 from traefik_bg.core.rollout_rules import (
     await_approval,
@@ -72,6 +72,8 @@ def plan(seen: Observation, remembered: Record) -> Plan:
     prefix = ""
     if (rejection := verdict.rejection(s)) is not None:
         endings = (*endings, _rejected(rejection))
+        blue = record.deployment.blue if record.deployment is not None else None
+        rejection = replace(rejection, blue=blue)
         record = replace(record, rejection=rejection, deployment=None, waiver=None)
         s = Situation(seen=seen, record=record)
         prefix = f"rejected {rejection.revision}: {rejection.reason}; "
@@ -177,6 +179,7 @@ RULES: tuple[Callable[[Situation], Decision | None], ...] = (
     hold_still,
     retire,
     make_way,
+    bring_back,
     provide,
     prove,
     confirm,

@@ -18,6 +18,8 @@ class Rejection:
     """The digest of the rejected spec."""
     revision: RevisionId
     reason: str
+    blue: RevisionId | None = None
+    """Who served before it."""
     log: tuple[str, ...] = ()
     is_about_routes: bool = False
     """Only the routes were refused; nothing is known against the revision itself."""

@@ -6,8 +6,11 @@ rejected green makes way for blue in the same way. Pure.
 
 from __future__ import annotations
 
-from traefik_bg.core.actions import Action, Phase, StopReplica
+import re
+
+from traefik_bg.core.actions import Action, Phase, StartReplica, StopReplica
 from traefik_bg.core.decision import Decision, listed, publish
+from traefik_bg.core.model import RevisionId
 from traefik_bg.core.replica_rules import (
     LOOK_WHILE_DRAINING,
     create,
@@ -27,7 +30,11 @@ def make_way(s: Situation) -> Decision | None:
     containers.
     """
     target = s.target
-    if target is None or not s.is_exclusive or not s.occupants:
+    if target is None or not s.is_exclusive:
+        return None
+    if coming := _under_way_elsewhere(s, target.revision):
+        return Decision(reason=f"waiting for {listed(coming)}", phase=Phase.STARTING)
+    if not s.occupants:
         return None
     if (preparing := create(s, target)) is not None:
         return preparing
@@ -42,6 +49,50 @@ def make_way(s: Situation) -> Decision | None:
     if not s.is_confirmed and s.seen.published is not None:
         return Decision(reason="waiting for Traefik to hold requests", phase=Phase.CONFIRMING)
     return _stop(s)
+
+
+def _under_way_elsewhere(s: Situation, revision: RevisionId) -> list[str]:
+    """Return what is still being made of other revisions, and cannot be seen yet."""
+    seen = {replica.name for replica in s.replicas}
+    ours = re.compile(rf"{re.escape(s.seen.app)}-(?!{revision}-)[0-9a-f]{{8}}-[0-9]+")
+    return sorted(name for name in s.seen.busy - seen if ours.fullmatch(name))
+
+
+def bring_back(s: Situation) -> Decision | None:
+    """Start again what ran before a green that failed, where nobody remembers a good spec (L4)."""
+    if s.target is not None or not s.resting:
+        return None
+    back = _last_to_run(s)
+    if any(replica.revision == s.bad for replica in s.occupants):
+        if s.is_holding or not s.routed.shares:
+            return None  # it is retired first
+        return publish(s, holding(s), "holding requests, until what ran before runs again",
+                       Phase.SHIFTING)  # fmt: skip
+    idle = [
+        replica
+        for replica in s.resting
+        if replica.revision == back
+        and replica.name not in s.seen.busy
+        and replica.name not in s.seen.cooling
+    ]
+    if not idle:
+        return None
+    return Decision(
+        reason=f"starting {listed([replica.name for replica in idle])} again",
+        phase=Phase.STARTING,
+        actions=tuple(StartReplica(name=replica.name) for replica in idle),
+    )
+
+
+def _last_to_run(s: Situation) -> RevisionId:
+    """Return who runs again, or served before; or, that forgotten too, has the most replicas."""
+    runs = next((r.revision for r in s.occupants if r.revision != s.bad), None)
+    if runs is not None:
+        return runs
+    rejection = s.record.rejection
+    blue = None if rejection is None else rejection.blue
+    found = [replica.revision for replica in s.resting]
+    return max(sorted(found), key=lambda revision: (revision == blue, found.count(revision)))
 
 
 def _stop(s: Situation) -> Decision:

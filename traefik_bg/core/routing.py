@@ -32,7 +32,8 @@ def routing_at(situation: Situation, weight: int) -> Routing:
     target, blue = s.target, s.blue
     green = _share(s, target.revision, weight) if target else None
     shares: tuple[Share, ...]
-    if s.is_exclusive and s.is_holding and not (green and weight > 0):
+    is_awaited = target is not None or not blue
+    if s.is_exclusive and s.is_holding and is_awaited and not (green and weight > 0):
         return holding(s)
     if green is not None and (weight > 0 or blue is None):
         if blue is None or weight >= FULL:

@@ -187,18 +187,31 @@ class Situation:
 
     @property
     def is_exclusive(self) -> bool:
-        """Tell whether no two revisions may run at once."""
-        specs = [self.target, self.seen.desired if self.is_rejected else None]
-        return any(s is not None and s.rollout.strategy is Strategy.RECREATE for s in specs)
+        """Tell whether no two revisions may run at once, as the desired state says."""
+        desired = self.seen.desired
+        return desired is not None and desired.rollout.strategy is Strategy.RECREATE
 
     @property
     def occupants(self) -> tuple[Replica, ...]:
-        """The replicas of other revisions that run, or that Docker may start again."""
+        """The replicas of other revisions that run, or may come to."""
         resting = {ContainerState.CREATED, ContainerState.EXITED}
         return tuple(
             replica
             for replica in self.replicas
-            if replica.revision != self._target_revision and replica.state not in resting
+            if replica.revision != self._target_revision
+            and (replica.state not in resting or replica.name in self.seen.busy)
+        )
+
+    @property
+    def resting(self) -> tuple[Replica, ...]:
+        """What ran before the target and could be started again, where only one may run."""
+        if not self.is_exclusive:
+            return ()
+        return tuple(
+            replica
+            for replica in self.replicas
+            if replica.state is ContainerState.EXITED
+            and replica.revision not in {self._target_revision, self.bad}
         )
 
     @property

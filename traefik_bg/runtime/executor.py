@@ -30,24 +30,34 @@ from traefik_bg.core.guard import (
     broken_by_stopping,
     is_exclusive,
 )
+from traefik_bg.core.model import AppSpec
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.ports import Engine, Images, Router
 from traefik_bg.runtime.operations import Operations, Step
 
 Look = Callable[[], Awaitable[Observation]]
+Desired = Callable[[], AppSpec | None]
 
 
 class Executor:
     """Carries out what was planned for one app."""
 
     def __init__(
-        self, *, engine: Engine, images: Images, router: Router, operations: Operations, look: Look
+        self,
+        *,
+        engine: Engine,
+        images: Images,
+        router: Router,
+        operations: Operations,
+        look: Look,
+        desired: Desired,
     ) -> None:
         self._engine = engine
         self._images = images
         self._router = router
         self._operations = operations
         self._look = look
+        self._desired = desired
 
     async def execute(self, actions: tuple[Action, ...], planned_on: Observation) -> None:
         """Carry out the actions: publish now, begin the rest.
@@ -86,7 +96,8 @@ class Executor:
                     # It was here a moment ago, or it would have been pulled: look again.
                     raise Conflict(str(error)) from error
             case StartReplica(name=name):
-                now = await self._look() if is_exclusive(planned_on) else planned_on
+                # The wish may be newer than the plan; to others a look more would only cost time.
+                now = await self._look() if is_exclusive(self._desired()) else planned_on
                 if (broken := broken_by_starting(now, name)) is not None:
                     raise _verdict(broken, broken_by_starting(planned_on, name))
                 self._operations.meant[name] = True

@@ -101,6 +101,7 @@ class Reconciler:
             router=parts.router,
             operations=operations,
             look=self._look_again,
+            desired=self._desired,
         )
         self.status = AppStatus(app=app)
 

@@ -1,0 +1,94 @@
+"""What exactly a revision runs: remembered when it is good, used when it comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.core.build import WEB, app, good, replicas, routing
+from tests.core.test_planner import BLUE, GREEN, B, G, decided, under_way
+from traefik_bg.core.actions import CreateReplica, PullImage
+from traefik_bg.core.commands import Verb, obey
+from traefik_bg.core.observation import Observation
+from traefik_bg.core.pins import image_for, pinned, ways_to_have
+from traefik_bg.core.record import Pin
+from traefik_bg.core.situation import Situation
+
+ROUTED: dict[str, Any] = {"unrouted_for": None, "idle_for": None}
+PIN = Pin(revision=B, image_id="sha256:1", digest="acme/web@sha256:d1")
+KNOWN = good(BLUE, pins=(PIN,))
+
+
+def looked(record: Any = KNOWN, **changes: Any) -> str:
+    """Return what blue's replicas are created from."""
+    seen = Observation(app=WEB, desired=BLUE, **changes)
+    return image_for(BLUE, seen, record)
+
+
+def test_the_content_is_remembered_when_a_revision_becomes_good() -> None:
+    """With where it can be had again."""
+    found = replicas(GREEN, image_id="sha256:2", image_digest="acme/web@sha256:d2", **ROUTED)
+    made = decided(found, record=under_way(), published=routing((GREEN, 100)))
+    assert made.record.good == GREEN
+    assert made.record.pins == (
+        Pin(revision=G, image_id="sha256:2", digest="acme/web@sha256:d2"),
+    )  # fmt: skip
+
+
+def test_a_first_sight_is_kept() -> None:
+    """A replica that somebody replaced by hand does not change what the revision ran."""
+    seen = Observation(app=WEB, desired=BLUE, replicas=replicas(BLUE, image_id="sha256:9"))
+    assert pinned(seen, KNOWN) is KNOWN
+
+
+def test_what_nobody_can_go_back_to_is_forgotten() -> None:
+    """Pins of revisions that are not remembered."""
+    seen = Observation(app=WEB, desired=GREEN)
+    assert pinned(seen, good(GREEN, pins=(PIN,))).pins == ()
+
+
+def test_a_replica_that_is_added_later_runs_the_same_content() -> None:
+    """Although the tag may point elsewhere by now."""
+    made = decided(
+        replicas(BLUE, 1, **ROUTED), wanted=BLUE, record=KNOWN,
+        published=routing((BLUE, 100), count=1), images={"sha256:1": True},
+    )  # fmt: skip
+    created = made.actions[0]
+    assert isinstance(created, CreateReplica)
+    assert created.image == "sha256:1"
+
+
+def test_without_a_pin_the_image_is_the_specs() -> None:
+    """Nothing of it has been seen."""
+    assert ways_to_have(BLUE, good(BLUE)) == ("web:1",)
+    assert looked(good(BLUE)) == "web:1"
+
+
+def test_content_that_is_not_here_any_more_is_pulled_by_its_digest() -> None:
+    """Exactly that, not what the tag has become."""
+    gone = {"sha256:1": False, "acme/web@sha256:d1": False, "web:1": True}
+    assert looked(images=gone | {"web:1": False}) == "acme/web@sha256:d1"
+    made = decided(wanted=BLUE, record=KNOWN, images=gone | {"web:1": False})
+    assert made.actions == (PullImage(image="acme/web@sha256:d1"),)
+
+
+def test_content_that_cannot_be_had_any_more_is_replaced_by_what_the_tag_says() -> None:
+    """Better than nothing at all."""
+    gone = {"sha256:1": False, "acme/web@sha256:d1": False, "web:1": False}
+    assert looked(images=gone, refusals={"acme/web@sha256:d1": "not found"}) == "web:1"
+    local = good(BLUE, pins=(replace(PIN, digest=""),))
+    assert looked(local, images=gone) == "web:1"
+
+
+def test_a_rollback_says_what_exactly_it_goes_back_to() -> None:
+    """Tags move."""
+    record = good(GREEN, BLUE, pins=(PIN,))
+    seen = Observation(app=WEB, desired=GREEN, published=routing((GREEN, 100)))
+    obeyed = obey(Verb.ROLLBACK, Situation(seen=seen, record=record))
+    assert obeyed.sentence == (
+        f"going back to {B} (web:1, the very image it ran: acme/web@sha256:d1); "
+        "the desired state stays aside until it is edited"
+    )
+    plain = obey(Verb.ROLLBACK, Situation(seen=seen, record=good(GREEN, BLUE)))
+    assert f"going back to {B} (web:1);" in plain.sentence
+    assert app("web:1").revision == B
