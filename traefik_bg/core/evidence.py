@@ -18,6 +18,8 @@ class Tally:
     """What was counted of one revision so far; never less than before."""
 
     requests: int = 0
+    reads: int = 0
+    """GETs and HEADs among them: what may be mirrored without doing something twice."""
     errors: int = 0
     """Answers of 500 and more."""
     buckets: tuple[tuple[float, int], ...] = ()
@@ -35,6 +37,8 @@ class Figures:
     """Seconds within which half of the requests were answered; None: nobody knows."""
     p95: float | None = None
     p99: float | None = None
+    slowest: float | None = None
+    """The highest latency that is told apart: a quantile equal to it may be any higher one."""
 
     @property
     def error_ratio(self) -> float:

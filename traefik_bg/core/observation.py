@@ -111,5 +111,7 @@ class Observation:
     """Whether every Traefik knows how to fail over by status (3.7 and newer)."""
     evidence: Evidence | None = None
     """What Traefik counted since it runs the published split; None: it cannot be asked."""
+    evidence_trouble: str = ""
+    """Why Traefik cannot be asked what it counted, for people; empty when it can, or need not."""
     checks: Mapping[str, CheckResult] = field(default_factory=dict)
     """The last answer of each check, by its name, asked since the present split."""
