@@ -187,6 +187,13 @@ class Settings:
         "the API is off. None by default",
         is_list=True,
     )
+    traefik_metrics: tuple[str, ...] = _setting(
+        (),
+        _url,
+        "URLs of the Prometheus metrics of all Traefiks, which a canary is judged by. None by "
+        "default: then /metrics beside each API, where Traefik has them unless told otherwise",
+        is_list=True,
+    )
     settle: float = _setting(
         3.0,
         _number,
