@@ -72,7 +72,7 @@ records = st.builds(
         Rejection, spec=texts, revision=revisions, reason=texts, log=st.lists(texts).map(tuple)
     ),
     deployment=st.none()
-    | st.builds(Deployment, number=st.integers(0), revision=revisions, image=texts),
+    | st.builds(Deployment, number=st.integers(0, 10**9), revision=revisions, image=texts),
     deployments=st.integers(0, 10**9),
     waiver=st.none() | st.builds(Waiver, revision=revisions, weight=st.integers(0, 100)),
     paused=st.booleans(),
