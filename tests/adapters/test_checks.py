@@ -236,7 +236,7 @@ async def test_a_mistake_of_ours_is_unknown(monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*_: object) -> dict[str, str]:
         raise RuntimeError
 
-    monkeypatch.setattr(checks_module, "_environment", broken)
+    monkeypatch.setattr(checks_module, "environment", broken)
     verdict, detail = await ask(command("exit 0"))
     assert (verdict, "internal error" in detail) == ("unknown", True)
 

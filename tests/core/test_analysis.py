@@ -187,6 +187,30 @@ def test_how_many_times_is_told_in_whole_numbers_when_they_are_large() -> None:
     assert (verdict, detail) == ("bad", "p95 1.3 s is 130 times blue's 10 ms, more than 2 times")
 
 
+@pytest.mark.parametrize(
+    ("green", "blue", "limits", "verdict"),
+    [
+        (answers(304, 30), answers(1000, 100), {"max_error_ratio": 0.01}, "unsure"),
+        (answers(12, 3), answers(1000, 200), {"max_error_ratio": 0.01}, "unsure"),
+        (answers(304, 30), answers(1000, 20), {"max_error_ratio": 0.01}, "bad"),
+        (answers(304, 30), answers(1000, 9), {"max_error_ratio": 0.01}, "bad"),
+        (answers(304, 30), answers(20, 2), {"max_error_ratio": 0.01}, "bad"),
+        (answers(p95=0.9), answers(p95=0.8), {"max_p95": 0.5}, "unsure"),
+        (answers(p95=0.9), answers(p95=0.4), {"max_p95": 0.5}, "bad"),
+        (answers(p95=0.9), answers(), {"max_p95": 0.5}, "bad"),
+    ],
+)
+def test_trouble_that_hits_blue_as_much_is_no_evidence_against_green(
+    green: Figures, blue: Figures, limits: dict[str, Any], verdict: str
+) -> None:
+    """A database that is down makes nobody's version bad; only waiting can tell."""
+    found, detail = judge(green, blue, **limits)
+    assert found == verdict
+    assert detail.endswith("but so it is with blue") == (
+        verdict == "unsure" and green.requests > 12
+    )
+
+
 # --- what is not known ----------------------------------------------------------------------------
 
 

@@ -67,7 +67,7 @@ class OutsideChecker:
                     case CheckKind.WEBHOOK:
                         return await self._call(check, subject)
                     case CheckKind.COMMAND:
-                        return _of_command(*await run(check.command, _environment(subject)))
+                        return _of_command(*await run(check.command, environment(subject)))
         except TimeoutError:
             return _unknown(f"no answer within {check.timeout:g} s")
         except aiohttp.ClientConnectorError as error:
@@ -170,7 +170,8 @@ def _within(check: Check, value: float | str) -> CheckResult:
     return CheckResult(verdict=CheckVerdict.GOOD, detail=f"{value:.6g}")
 
 
-def _environment(subject: Subject) -> dict[str, str]:
+def environment(subject: Subject) -> dict[str, str]:
+    """Return what a command is told of what it is asked about."""
     return {
         "TRAEFIK_BG_APP": subject.app,
         "TRAEFIK_BG_REVISION": subject.revision,

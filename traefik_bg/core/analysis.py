@@ -12,6 +12,9 @@ The rules, each on the figures of the analysis' window:
   nobody to be compared with. Noise is not worse: it takes `WORTH_COMPARING` errors of green, and
   blue is granted one error more than it had; a latency must be `NOTICEABLE` seconds above blue's,
   and `BEYOND` requests of both beyond the quantile, for with fewer it is the luck of a single one.
+- Trouble that hits blue as much is no evidence against green: where blue itself is over a fixed
+  limit in the same window, and green not `ALIKE` times as far, it stays open. So a broken database,
+  or Docker's name server being away (each hidden attempt of a retry counts), rejects nobody.
 - A check that is bad is bad; one that has not answered is unknown (law S5).
 """
 
@@ -28,6 +31,7 @@ from traefik_bg.core.rollout import Analysis
 WORTH_COMPARING = 3
 NOTICEABLE = 0.02  # seconds: what a busy machine and the interpolation in a bucket make of nothing
 BEYOND = 3
+ALIKE = 1.5
 _ROUNDING = 1e-9  # 0.07 * 100 is a little more than 7
 
 _QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -56,6 +60,8 @@ class _Breach:
     by: float
     """How many times over."""
     words: str
+    is_shared: bool = False
+    """Blue is over the same limit, about as far."""
 
 
 def judged(
@@ -71,9 +77,10 @@ def judged(
     Figures that are None cannot be had, `trouble` says why. All breaches are named, worst first.
     """
     breaches = sorted(_breaches(analysis, green, blue, checks), key=lambda b: -b.by)
-    if breaches:
-        return Judgement(verdict=Verdict.BAD, detail="; ".join(b.words for b in breaches))
-    if doubts := [*_doubts(analysis, green, trouble), *_unanswered(analysis, checks)]:
+    if bad := [breach.words for breach in breaches if not breach.is_shared]:
+        return Judgement(verdict=Verdict.BAD, detail="; ".join(bad))
+    shared = [f"{breach.words}, but so it is with blue" for breach in breaches]
+    if doubts := [*shared, *_doubts(analysis, green, trouble), *_unanswered(analysis, checks)]:
         return Judgement(verdict=Verdict.UNSURE, detail="; ".join(doubts))
     return Judgement(verdict=Verdict.GOOD, detail="; ".join(_praise(analysis, green, blue)))
 
@@ -91,18 +98,18 @@ def _breaches(
             yield _Breach(inf, f"check {check.name}{detail}")
     if green is None:
         return
-    yield from _too_many_errors(analysis, green)
+    peer = blue if blue is not None and _is_enough(analysis, blue) else None
+    yield from _too_many_errors(analysis, green, peer)
     if green.requests >= analysis.min_requests:
-        yield from _too_slow(analysis, green)
-        factor = analysis.worse_than_blue
-        if factor is not None and blue is not None and _is_enough(analysis, blue):
-            yield from _worse(factor, green, blue)
+        yield from _too_slow(analysis, green, peer)
+        if analysis.worse_than_blue is not None and peer is not None:
+            yield from _worse(analysis.worse_than_blue, green, peer)
 
 
 # --- fixed limits ---------------------------------------------------------------------------------
 
 
-def _too_many_errors(analysis: Analysis, green: Figures) -> Iterator[_Breach]:
+def _too_many_errors(analysis: Analysis, green: Figures, peer: Figures | None) -> Iterator[_Breach]:
     limit = analysis.max_error_ratio
     if limit is None:
         return
@@ -115,10 +122,11 @@ def _too_many_errors(analysis: Analysis, green: Figures) -> Iterator[_Breach]:
     yield _Breach(
         green.errors / allowed if allowed else inf,
         f"{_failed(green)}, more than {_percent(limit)}{even}",
+        is_shared=peer is not None and _is_alike(limit, green.error_ratio, peer.error_ratio),
     )
 
 
-def _too_slow(analysis: Analysis, green: Figures) -> Iterator[_Breach]:
+def _too_slow(analysis: Analysis, green: Figures, peer: Figures | None) -> Iterator[_Breach]:
     for name, limit in _latency_limits(analysis).items():
         seen: float | None = getattr(green, name)
         if seen is not None and seen > limit + _ROUNDING:
@@ -126,7 +134,12 @@ def _too_slow(analysis: Analysis, green: Figures) -> Iterator[_Breach]:
                 seen / limit if limit else inf,
                 f"{name} {_at_least(seen, green)}, more than {_time(limit)} "
                 f"({_requests(green.requests)})",
+                is_shared=peer is not None and _is_alike(limit, seen, getattr(peer, name)),
             )
+
+
+def _is_alike(limit: float, mine: float, theirs: float | None) -> bool:
+    return theirs is not None and theirs > limit and mine <= ALIKE * theirs
 
 
 def _latency_limits(analysis: Analysis) -> dict[str, float]:
