@@ -393,7 +393,7 @@ def test_the_readme_names_every_endpoint_and_no_other() -> None:
 
 def test_every_variable_of_a_check_is_named() -> None:
     """docs/traefik.md names what a command is told."""
-    assert environment(SUBJECT).keys() <= set(code_in(text_of(TRAEFIK)))
+    assert environment(SUBJECT).keys() <= set(spans(TRAEFIK))
 
 
 def test_every_label_is_named() -> None:
