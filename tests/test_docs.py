@@ -26,6 +26,7 @@ from tests.documents import README, ROOT, SETTINGS_PAGE
 from tests.first_minute import DESIRED, FirstMinute, said, sample, status_of_all, status_of_one
 from traefik_bg import __version__, logs
 from traefik_bg.adapters import docker_settings
+from traefik_bg.adapters.checks import environment
 from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
 from traefik_bg.adapters.desired_keys import unknown_key
 from traefik_bg.adapters.desired_reading import read_desired
@@ -46,7 +47,8 @@ from traefik_bg.core.actions import Outcome, Phase
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import DesiredStateErrors, TraefikBgError
 from traefik_bg.core.features import Features
-from traefik_bg.core.model import AppName, Routing
+from traefik_bg.core.model import AppName, RevisionId, Routing
+from traefik_bg.core.ports import Subject
 from traefik_bg.settings import CONFIG_FLAG, CONFIG_VARIABLE, SETTINGS, load_settings
 from traefik_bg.web.provider import Provider
 from traefik_bg.web.server import application
@@ -60,6 +62,8 @@ TROUBLESHOOTING = ROOT / "docs/troubleshooting.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CONFIGS = sorted(ROOT.glob("config/*.yaml"))
 
+TRAEFIKS_OWN = {"entryPoints", "providers", "api", "ping", "tls", "metrics"}
+SUBJECT = Subject(app=AppName("web"), revision=RevisionId("3f2a91bc"), image="web:2", weight=5)
 LONGEST_README = 300  # lines: what one reads before trying
 FOREIGN_HOSTS = {"keepachangelog.com", "semver.org"}
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|home|Users|tmp)/")
@@ -222,7 +226,7 @@ def test_every_yaml_example_is_valid(path: Path, tmp_path: Path) -> None:
         elif content.keys() <= {setting.key for setting in SETTINGS}:
             load_settings({}, {}, example)
         else:
-            assert content.keys() <= {"entryPoints", "providers", "api", "ping", "tls"}, body
+            assert content.keys() <= TRAEFIKS_OWN, body
 
 
 def test_the_mistakes_shown_are_found_as_shown(
@@ -388,7 +392,8 @@ def test_every_flag_and_variable_named_exists(path: Path) -> None:
         if first.startswith("--"):
             assert first in known, span
         for variable in re.findall(r"TRAEFIK_BG_[A-Z_]+", span):
-            assert variable in {s.variable for s in SETTINGS} | {CONFIG_VARIABLE}, span
+            ours = {s.variable for s in SETTINGS} | {CONFIG_VARIABLE}
+            assert variable in ours | environment(SUBJECT).keys(), span
 
 
 def endpoints() -> set[str]:
@@ -408,6 +413,11 @@ def test_the_readme_names_every_endpoint_and_no_other() -> None:
     """The table of the API is the API."""
     shown = [code_in(row.cells["request"])[0] for row in rows(README) if "request" in row.cells]
     assert set(shown) == endpoints()
+
+
+def test_every_variable_of_a_check_is_named() -> None:
+    """docs/traefik.md names what a command is told."""
+    assert environment(SUBJECT).keys() <= set(spans(TRAEFIK))
 
 
 def test_every_label_is_named() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from traefik_bg.adapters.checks import OutsideChecker
 from traefik_bg.adapters.connections import ProcConnectionCounter
 from traefik_bg.adapters.desired_file import DesiredFile, edit_image
 from traefik_bg.adapters.docker_engine import DockerEngine
@@ -23,6 +24,7 @@ from traefik_bg.adapters.probe import NetworkProber
 from traefik_bg.adapters.state_db import StateDb
 from traefik_bg.adapters.state_db_history import JournalEntry, PastDeployment
 from traefik_bg.adapters.traefik import TraefikRouter
+from traefik_bg.adapters.traefik_metrics import TraefikMeter
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import CommandRefused, DesiredStateError
 from traefik_bg.core.model import AppName, RevisionId
@@ -32,7 +34,7 @@ from traefik_bg.core.record import Record
 from traefik_bg.runtime.observer import Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.reconciler import AppStatus, Parts
-from traefik_bg.runtime.supervisor import Supervisor
+from traefik_bg.runtime.supervisor import Senses, Supervisor
 from traefik_bg.runtime.triggers import Triggers, wait
 from traefik_bg.runtime.vitals import Vitals
 from traefik_bg.settings import AddressBy, Settings
@@ -130,11 +132,9 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         await stack.enter_async_context(engine)
-        prober = await stack.enter_async_context(NetworkProber())
         supervisor = Supervisor(
             parts=Parts(engine=engine, images=engine, router=router, store=store, source=source),
-            prober=prober,
-            counter=ProcConnectionCounter(),
+            senses=await _senses(settings, stack),
             triggers=triggers,
             resync=settings.resync,
             addresses_are_names=settings.address_by is AddressBy.NAME,
@@ -170,6 +170,18 @@ def _router(settings: Settings, triggers: Triggers) -> TraefikRouter:
     )
 
 
+async def _senses(settings: Settings, stack: contextlib.AsyncExitStack) -> Senses:
+    """Open everybody who is asked how the replicas are."""
+    meter = TraefikMeter(settings.traefik_api, settings.traefik_metrics)
+    provider = "http" if settings.dynamic_dir is None else "file"
+    return Senses(
+        prober=await stack.enter_async_context(NetworkProber()),
+        counter=ProcConnectionCounter(),
+        meter=await stack.enter_async_context(meter),
+        checker=await stack.enter_async_context(OutsideChecker(provider)),
+    )
+
+
 async def observe_once(
     settings: Settings, desired: DesiredState
 ) -> list[tuple[Observation, Record]]:
@@ -191,18 +203,19 @@ async def observe_once(
         looks = []
         for name in sorted(names):
             spec = desired.apps.get(name)
-            vitals = Vitals(name, prober, triggers.wake)
-            stack.push_async_callback(vitals.close)
             observer = Observer(
                 name,
                 engine=engine,
                 images=engine,
                 router=router,
                 counter=ProcConnectionCounter(),
-                vitals=vitals,
+                vitals=Vitals(name, prober, triggers.wake),
+                witness=None,  # a single look is no evidence, and no reason to run checks
+                inquiry=None,
                 operations=Operations(name, triggers.wake),
                 addresses_are_names=settings.address_by is AddressBy.NAME,
             )
+            stack.push_async_callback(observer.close)
             # Reading makes the database where there is none; looking is to change nothing.
             record = await store.record(name) if store.exists else Record()
             looks.append(((await observer.look(spec, record)).seen, record))

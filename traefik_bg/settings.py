@@ -147,6 +147,10 @@ def _setting(default: Any, convert: Callable[[str], Any], meaning: str, **more: 
     return field(default=default, metadata={"convert": convert, "meaning": meaning, **more})
 
 
+def _urls(meaning: str) -> Any:
+    return _setting((), _url, meaning, is_list=True)
+
+
 # --- the settings ---------------------------------------------------------------------------------
 
 
@@ -173,19 +177,17 @@ class Settings:
         "to Traefik too: nothing is written, and Traefik fetches /provider",
         is_optional=True,
     )
-    traefik_api: tuple[str, ...] = _setting(
-        (),
-        _url,
+    traefik_api: tuple[str, ...] = _urls(
         "URLs of the APIs of all Traefiks; they confirm what is routed. None by default: then the "
         "marker confirms, and without that, time",
-        is_list=True,
     )
-    traefik_marker: tuple[str, ...] = _setting(
-        (),
-        _url,
+    traefik_marker: tuple[str, ...] = _urls(
         "URLs of entry points of all Traefiks; a marker route there confirms what is routed, where "
         "the API is off. None by default",
-        is_list=True,
+    )
+    traefik_metrics: tuple[str, ...] = _urls(
+        "URLs of the Prometheus metrics of all Traefiks, which a canary is judged by. None by "
+        "default: then /metrics beside each API, where Traefik has them unless told otherwise",
     )
     settle: float = _setting(
         3.0,

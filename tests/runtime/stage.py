@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.core.build import WEB, app
+from tests.runtime.fake_evidence import FakeChecker, FakeMeter
 from tests.runtime.fakes import (
     Behaviour,
     Box,
@@ -32,7 +33,7 @@ from traefik_bg.core.model import AppName, AppSpec, RevisionId, Routing, Server,
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Rollout
 from traefik_bg.runtime.reconciler import AppStatus, Parts
-from traefik_bg.runtime.supervisor import Supervisor
+from traefik_bg.runtime.supervisor import Senses, Supervisor
 from traefik_bg.runtime.triggers import Triggers
 
 STEP = 0.02  # seconds between two looks of a test at the world
@@ -61,6 +62,8 @@ class Stage:
         self.source = FakeSource()
         self.prober = FakeProber(self.engine, self.tape)
         self.counter = FakeCounter(self.engine)
+        self.meter = FakeMeter()
+        self.checker = FakeChecker()
         self.ledger.engine, self.ledger.router = self.engine, self.router
         self.ledger.store, self.ledger.source = self.store, self.source
         self.laws_may_break = False
@@ -126,8 +129,12 @@ class Stage:
                 store=self.store,
                 source=self.source,
             ),
-            prober=self.prober,
-            counter=self.counter,
+            senses=Senses(
+                prober=self.prober,
+                counter=self.counter,
+                meter=self.meter,
+                checker=self.checker,
+            ),
             triggers=self.triggers,
             resync=self._resync,
             addresses_are_names=self._addresses_are_names,

@@ -152,6 +152,17 @@ class TraefikClient:
         status, text = await self._get(endpoint, "/api/rawdata")
         return _mapping(text, status)
 
+    async def metrics(self, endpoint: Endpoint) -> str:
+        """Return what it counts, as Prometheus' text; the endpoint's URL is that of the metrics.
+
+        Raises:
+            NoAnswer: it did not answer, or not with Traefik's metrics.
+        """
+        status, text = await self._get(endpoint, "")
+        if status != 200 or "traefik_" not in text:  # it counts reloads of itself at the least
+            raise NoAnswer(_not_the_metrics(status))
+        return text
+
     async def _get(self, endpoint: Endpoint, path: str) -> tuple[int, str]:
         try:
             async with self._request(endpoint, path) as response:
@@ -189,6 +200,18 @@ def _not_the_api(status: int) -> str:
             return "its API is not there (HTTP 404): set api.insecure, or route api@internal"
         case _:
             return f"it answered HTTP {status}, which is not Traefik's API"
+
+
+def _not_the_metrics(status: int) -> str:
+    match status:
+        case 200:
+            return "what it answered is not Traefik's metrics"
+        case 401 | 403:
+            return f"its metrics want a login (HTTP {status})"
+        case 404:
+            return "it has no metrics (HTTP 404): set metrics.prometheus in its configuration"
+        case _:
+            return f"it answered HTTP {status}"
 
 
 def _words(error: BaseException) -> str:

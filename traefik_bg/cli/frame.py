@@ -40,6 +40,7 @@ _METAVARS = {
     "listen": "HOST:PORT",
     "traefik_api": "URL",
     "traefik_marker": "URL",
+    "traefik_metrics": "URL",
     "settle": "SECONDS",
     "resync": "SECONDS",
     "state_dir": "DIR",

@@ -22,8 +22,11 @@ from traefik_bg.core.ports import (
     RoutingState,
 )
 from traefik_bg.core.record import Record
+from traefik_bg.runtime.exposure import exposure
+from traefik_bg.runtime.inquiry import Inquiry
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.vitals import Checkup, Vital, Vitals
+from traefik_bg.runtime.witness import Witness
 
 LAST_LINES = 20  # of the log of a replica that failed: enough for a traceback's end
 
@@ -48,6 +51,8 @@ class Observer:
         router: Router,
         counter: ConnectionCounter,
         vitals: Vitals,
+        witness: Witness | None,
+        inquiry: Inquiry | None,
         operations: Operations,
         addresses_are_names: bool,
     ) -> None:
@@ -57,6 +62,8 @@ class Observer:
         self._router = router
         self._counter = counter
         self._vitals = vitals
+        self._witness = witness
+        self._inquiry = inquiry
         self._operations = operations
         self._addresses_are_names = addresses_are_names
         self._idle_since: dict[ReplicaName, float] = {}
@@ -99,6 +106,7 @@ class Observer:
             )
             for container in containers
         ]
+        exposed = exposure(desired, record, routing)
         seen = Observation(
             app=self._app,
             desired=desired,
@@ -113,8 +121,19 @@ class Observer:
             refusals=self._refusals(routing),
             failures=self._operations.failures,
             guard_available=self._router.guard_available,
+            evidence=self._witness.read(exposed) if self._witness is not None else None,
+            evidence_trouble=self._witness.trouble if self._witness is not None else "",
+            checks=self._inquiry.read(exposed) if self._inquiry is not None else {},
         )
         return Sight(seen=seen, routing=routing)
+
+    async def close(self) -> None:
+        """End what goes on between looks."""
+        await self._vitals.close()
+        if self._witness is not None:
+            await self._witness.close()
+        if self._inquiry is not None:
+            await self._inquiry.close()
 
     def _refusals(self, routing: RoutingState) -> dict[str, str]:
         refusals = dict(self._operations.refusals)

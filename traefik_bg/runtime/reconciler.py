@@ -26,7 +26,6 @@ from traefik_bg.runtime.observer import LAST_LINES, Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.orders import Orders, Undone
 from traefik_bg.runtime.triggers import wait
-from traefik_bg.runtime.vitals import Vitals
 
 FIRST_BACKOFF = 0.25  # seconds after a look that could not be made
 LONGEST_BACKOFF = 5.0
@@ -77,7 +76,6 @@ class Reconciler:
         *,
         parts: Parts,
         observer: Observer,
-        vitals: Vitals,
         operations: Operations,
         bell: asyncio.Event,
         resync: float,
@@ -86,7 +84,6 @@ class Reconciler:
         self._app = app
         self._parts = parts
         self._observer = observer
-        self._vitals = vitals
         self._operations = operations
         self._bell = bell
         self._resync = resync
@@ -116,7 +113,7 @@ class Reconciler:
                 await wait(self._bell, delay)
         finally:
             await self._operations.close()
-            await self._vitals.close()
+            await self._observer.close()
             self._orders.turn_away(f"{self._app} is not looked after any more")
 
     async def command(

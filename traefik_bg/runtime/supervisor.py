@@ -8,22 +8,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import CommandRefused, Unavailable
 from traefik_bg.core.model import AppName, RevisionId
-from traefik_bg.core.ports import ConnectionCounter, Prober
+from traefik_bg.core.ports import Checker, ConnectionCounter, Meter, Prober
+from traefik_bg.runtime.inquiry import Inquiry
 from traefik_bg.runtime.observer import Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.reconciler import AppStatus, Parts, Reconciler
 from traefik_bg.runtime.triggers import Triggers, wait
 from traefik_bg.runtime.vitals import Vitals
+from traefik_bg.runtime.witness import Witness
 
 AGAIN = 1.0  # seconds after a roll call that could not be made
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senses:
+    """Whom to ask how the replicas are."""
+
+    prober: Prober
+    counter: ConnectionCounter
+    meter: Meter
+    checker: Checker
 
 
 class Supervisor:
@@ -33,16 +46,14 @@ class Supervisor:
         self,
         *,
         parts: Parts,
-        prober: Prober,
-        counter: ConnectionCounter,
+        senses: Senses,
         triggers: Triggers,
         resync: float,
         addresses_are_names: bool,
         changed: Callable[[AppStatus], None] = lambda _status: None,
     ) -> None:
         self._parts = parts
-        self._prober = prober
-        self._counter = counter
+        self._senses = senses
         self._triggers = triggers
         self._resync = resync
         self._addresses_are_names = addresses_are_names
@@ -114,15 +125,17 @@ class Supervisor:
         return frozenset(wanted.apps) | running | routed | remembered
 
     def _begin(self, app: AppName, group: asyncio.TaskGroup) -> None:
-        vitals = Vitals(app, self._prober, self._triggers.wake)
-        operations = Operations(app, self._triggers.wake)
+        senses, wake = self._senses, self._triggers.wake
+        operations = Operations(app, wake)
         observer = Observer(
             app,
             engine=self._parts.engine,
             images=self._parts.images,
             router=self._parts.router,
-            counter=self._counter,
-            vitals=vitals,
+            counter=senses.counter,
+            vitals=Vitals(app, senses.prober, wake),
+            witness=Witness(app, senses.meter, wake),
+            inquiry=Inquiry(app, senses.checker, wake),
             operations=operations,
             addresses_are_names=self._addresses_are_names,
         )
@@ -130,7 +143,6 @@ class Supervisor:
             app,
             parts=self._parts,
             observer=observer,
-            vitals=vitals,
             operations=operations,
             bell=self._triggers.bell(app),
             resync=self._resync,
