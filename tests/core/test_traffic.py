@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 
 from traefik_bg.core import markers, traffic
 from traefik_bg.core.features import Features, features_of
+from traefik_bg.core.matchers import objection
 from traefik_bg.core.model import (
     AppName,
     Json,
+    MirrorShare,
+    PreviewShare,
+    Protocol,
     ReplicaName,
     RevisionId,
     Route,
@@ -26,9 +30,11 @@ from traefik_bg.core.model import (
     canonical_json,
 )
 from traefik_bg.core.names import collisions, owner, router_names
+from traefik_bg.core.rollout import Preview
 
 GOLDEN = Path(__file__).parent / "golden"
-ALL = Features(retry=True, guard=True)
+LOOP_URL = "http://127.0.0.1:8079"
+ALL = Features(retry=True, guard=True, hold=LOOP_URL)
 WEB, API = AppName("web"), AppName("api")
 BLUE, GREEN = RevisionId("0b1ee000"), RevisionId("93ee7000")
 HOST = Route(rule="Host(`web.example`)", entrypoints=("web",))
@@ -47,6 +53,7 @@ def share(revision: RevisionId, weight: int, *addresses: str, app: AppName = WEB
     )
 
 
+EVERY_WAY = Preview(header=("X-Preview", "green"), cookie=("preview", "a.b"), host="new.example")
 CASES: dict[str, tuple[dict[AppName, Routing], Features]] = {
     "nothing": ({}, Features()),
     "one_revision": ({WEB: Routing(shares=(share(BLUE, 100),), routes=(HOST,))}, Features()),
@@ -65,6 +72,67 @@ CASES: dict[str, tuple[dict[AppName, Routing], Features]] = {
                 shares=(share(BLUE, 100, app=API),),
                 routes=(replace(HOST, rule="Host(`api.example`)", middlewares=("auth@file",)),),
             ),
+        },
+        Features(retry=True, guard=True),
+    ),
+    "preview": (
+        {
+            WEB: Routing(
+                shares=(share(BLUE, 100),),
+                routes=(replace(HOST, tls=Json('{"certResolver":"le","domains":[{"main":"a"}]}')),),
+                preview=PreviewShare(share=share(GREEN, 0), by=EVERY_WAY),
+            )
+        },
+        Features(),
+    ),
+    "kept": (
+        {
+            WEB: Routing(
+                shares=(share(GREEN, 100),),
+                routes=(HOST,),
+                sticky=True,
+                keeps_sessions=True,
+                fallback=share(BLUE, 0),
+                kept=share(BLUE, 0),
+            )
+        },
+        Features(guard=True),
+    ),
+    "mirrored": (
+        {
+            WEB: Routing(
+                shares=(share(BLUE, 100),),
+                routes=(HOST,),
+                mirror=MirrorShare(share=share(GREEN, 0), percent=10),
+            ),
+            API: Routing(
+                shares=(share(BLUE, 100, app=API),),
+                routes=(replace(HOST, rule="Host(`api.example`)"),),
+                mirror=MirrorShare(share=share(GREEN, 0, app=API), percent=5, all_methods=True),
+            ),
+        },
+        Features(),
+    ),
+    "held": ({WEB: Routing(routes=(HOST,), holds_for=30.0, loops=True)}, ALL),
+    "not_held_any_more": (
+        {WEB: Routing(shares=(share(GREEN, 100),), routes=(HOST,), loops=True)},
+        ALL,
+    ),
+    "tcp": (
+        {
+            WEB: Routing(
+                shares=(share(BLUE, 90, "172.18.0.2", "fd00::2"), share(GREEN, 10)),
+                routes=(
+                    Route(rule="HostSNI(`*`)", entrypoints=("db",), protocol=Protocol.TCP),
+                    Route(
+                        rule="HostSNI(`db.example`)",
+                        tls=Json('{"passthrough":true}'),
+                        priority=7,
+                        protocol=Protocol.TCP,
+                    ),
+                ),
+            ),
+            API: Routing(routes=(HOST,)),
         },
         ALL,
     ),
@@ -98,7 +166,7 @@ nested = st.none() | st.booleans() | st.integers() | texts | st.lists(texts, max
 
 
 @st.composite
-def routes(draw: st.DrawFn) -> Route:
+def routes(draw: st.DrawFn, protocol: Protocol = Protocol.HTTP) -> Route:
     """Draw a route as the desired file makes them."""
     rule = draw(texts)
     default = len(rule.encode())
@@ -108,6 +176,7 @@ def routes(draw: st.DrawFn) -> Route:
         middlewares=tuple(draw(st.lists(names, max_size=2))),
         priority=draw(st.none() | st.integers().filter(lambda n: n not in {0, default})),
         tls=draw(st.none() | st.dictionaries(texts, nested, max_size=3).map(canonical_json)),
+        protocol=protocol,
     )
 
 
@@ -121,9 +190,19 @@ def servers(draw: st.DrawFn, *, by_name: bool) -> tuple[Server, ...]:
     return tuple(made)
 
 
+tokens = st.from_regex(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,9}", fullmatch=True)
+values = st.text(min_size=1, max_size=9)
+previews = st.builds(
+    Preview,
+    header=st.none() | st.tuples(tokens, values),
+    cookie=st.none() | st.tuples(tokens, values),
+    host=st.none() | names.map(lambda name: name.replace(".", "-").rstrip("-") + ".example"),
+).filter(lambda preview: objection(preview) is None)
+
+
 @st.composite
 def routings(draw: st.DrawFn) -> Routing:
-    """Draw a routing; its fallback, if any, is a revision of its own or one that has a share."""
+    """Draw a routing; what has no weight is a revision of its own or one that has a share."""
     by_name = draw(st.booleans())
     chosen = draw(st.lists(revisions, max_size=3, unique=True))
     shares = tuple(
@@ -134,17 +213,38 @@ def routings(draw: st.DrawFn) -> Routing:
         )
         for revision in chosen
     )
+    protocol = draw(st.sampled_from(Protocol))
+    routes_of_it = st.lists(routes(protocol), min_size=protocol is Protocol.TCP, max_size=3)
+    plain = Routing(shares=shares, routes=tuple(draw(routes_of_it)))
+    return plain if protocol is Protocol.TCP else draw(dressed(plain, by_name=by_name))
+
+
+@st.composite
+def dressed(draw: st.DrawFn, plain: Routing, *, by_name: bool) -> Routing:
+    """Draw what else can be said of requests that are HTTP."""
     spare = Share(
-        revision=draw(revisions.filter(lambda revision: revision not in chosen)),
+        revision=draw(revisions.filter(lambda revision: revision not in plain.weights)),
         weight=0,
         servers=draw(servers(by_name=by_name)),
     )
-    warm = [None, *(replace(s, weight=0) for s in (spare, *shares) if s.servers)]
-    return Routing(
-        shares=shares,
-        routes=tuple(draw(st.lists(routes(), max_size=3))),
+    known = [replace(share, weight=0) for share in (spare, *plain.shares)]
+    warm = st.sampled_from(known)
+    seconds = st.floats(min_value=0, max_value=1e4)
+    return replace(
+        plain,
         sticky=draw(st.booleans()),
-        fallback=draw(st.sampled_from(warm)),
+        keeps_sessions=draw(st.booleans()),
+        fallback=draw(st.sampled_from([None, *(share for share in known if share.servers)])),
+        kept=draw(st.none() | warm),
+        preview=draw(st.none() | st.builds(PreviewShare, share=warm, by=previews)),
+        mirror=draw(
+            st.none()
+            | st.builds(
+                MirrorShare, share=warm, percent=st.integers(1, 100), all_methods=st.booleans()
+            )
+        ),
+        holds_for=draw(st.none() | seconds),
+        loops=draw(st.booleans()),
     )
 
 
@@ -154,16 +254,17 @@ apps = st.dictionaries(names.map(AppName), routings(), max_size=3).filter(
 
 
 @settings(max_examples=60)
-@given(apps, st.booleans(), st.integers(min_value=0))
+@given(apps, st.booleans(), st.sampled_from(["", LOOP_URL]), st.integers(min_value=0))
 def test_what_is_read_back_is_what_was_written(
-    made: dict[AppName, Routing], retry: bool, serial: int
+    made: dict[AppName, Routing], retry: bool, hold: str, serial: int
 ) -> None:
     """No routing is changed by writing it down, nor will Traefik read anything else."""
-    document = traffic.render(made, features=Features(retry=retry, guard=True), serial=serial)
+    can = Features(retry=retry, guard=True, hold=hold)
+    document = traffic.render(made, features=can, serial=serial)
     data = traffic.encode(document)
     assert traffic.parse(data) == made
     assert markers.serial(traffic.marker(traffic.decode(data))) == serial
-    assert traffic.features(traffic.decode(data)) == Features(retry=retry, guard=True)
+    assert traffic.features(traffic.decode(data)) == can
     assert "{{" not in data.decode(), "Traefik's template engine would act on it"
     assert not re.search("[\x7f-\x9f\u2028\u2029\ufeff]", data.decode()), "YAML reads it otherwise"
 
