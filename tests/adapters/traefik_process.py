@@ -164,6 +164,8 @@ class FakeTraefik:
         self.version = "dev"
         """Of which nothing is known: what is published is not written anew for it."""
         self.disabled: dict[str, str] = {}
+        self.entrypoint: dict[str, Any] | None = None
+        """Our own one, for holding requests."""
         self.status = 200
         self.page = ""
         self.failures = 0
@@ -213,6 +215,10 @@ class FakeTraefik:
             case "/api/http/routers":
                 found = [{"name": f"{n}@http", "error": [e]} for n, e in self.disabled.items()]
                 return web.json_response(found)
+            case "/api/tcp/routers":
+                return web.json_response([])
+            case "/api/entrypoints/traefik-bg" if self.entrypoint is not None:
+                return web.json_response(self.entrypoint)
             case "/api/rawdata":
                 return web.json_response(self.rawdata)
             case _:

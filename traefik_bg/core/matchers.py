@@ -22,6 +22,7 @@ _HEADER_VALUE = re.compile(
 )
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265: no blank, quote, comma, ; nor \
 _HOST = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(\.(?!-)[0-9A-Za-z_-]{1,63})*")
+_ANY = "PathPrefix(`/`)"
 _WORDS = re.compile(r"`[^`]*`|\"(?:\\.|[^\"\\])*\"|!|\(|\)|[A-Za-z]+|[^`\"!()A-Za-z]+|.", re.DOTALL)
 
 
@@ -84,10 +85,19 @@ def on_host(host: str) -> str:
     return f"Host({quoted(host)})"
 
 
+def not_on_host(host: str) -> str:
+    """Return what is to be excluded for a host.
+
+    As an expression, because Traefik asks for a certificate for every `Host` in a rule, also for
+    one that the rule excludes.
+    """
+    return f"HostRegexp({quoted('(?i)^' + re.escape(host) + '$')})"
+
+
 def moved(rule: str, host: str) -> str:
     """Return the rule for the same requests on another host.
 
-    Its own hosts are replaced, but for those that it excludes: they stay excluded.
+    Its own hosts do not matter any more, but for those that it excludes: they stay excluded.
     """
     words = _WORDS.findall(rule)
     made: list[str] = []
@@ -98,7 +108,7 @@ def moved(rule: str, host: str) -> str:
         word = words[index]
         if word.lower() in {"host", "hostregexp"} and not (negated[-1] ^ is_next_negated):
             index = _end_of_call(words, index)
-            made.append(on_host(host))
+            made.append(_ANY)
             is_next_negated = False
             continue
         if word == "!":

@@ -26,6 +26,8 @@ from traefik_bg.core.traffic_routers import HELD, TRIAL_CLIENT, TRIAL_HOST, rout
 from traefik_bg.core.traffic_services import CAUGHT, NOT_YET, loop, middlewares, services
 
 __all__ = [
+    "HELD",
+    "TRIAL_CLIENT",
     "TRIAL_HOST",
     "Document",
     "decode",

@@ -92,7 +92,7 @@ def excluded(app: AppName, routing: Routing, features: Features) -> tuple[str, .
     """Return the conditions of those requests that the router of a route must leave to others."""
     host = routing.preview.by.host if routing.preview is not None else None
     conditions = [way.condition for way in _ways(app, routing, features)]
-    return (*conditions, *([matchers.on_host(host)] if host else []))
+    return (*conditions, *([matchers.not_on_host(host)] if host else []))
 
 
 def routers(
