@@ -79,7 +79,7 @@ CASES: dict[str, tuple[dict[AppName, Routing], Features]] = {
         {
             WEB: Routing(
                 shares=(share(BLUE, 100),),
-                routes=(replace(HOST, tls=Json('{"certResolver":"le","domains":[{"main":"a"}]}')),),
+                routes=(replace(HOST, tls=Json('{"domains":[{"main":"a"}],"options":"default"}')),),
                 preview=PreviewShare(share=share(GREEN, 0), by=EVERY_WAY),
             )
         },
