@@ -7,6 +7,7 @@ planner then publishes every app as it is wanted, and until an app's turn comes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -80,8 +81,18 @@ def _all_routers(part: traffic.Document) -> traffic.Document:
     return {
         router_name(app, number): router
         for app in apps
-        for number, router in enumerate(_routers(app, part["routers"].values()), start=1)
+        for number, router in enumerate(_routers(app, _in_order(part["routers"])), start=1)
     }
+
+
+def _in_order(routers: Mapping[str, Any]) -> list[traffic.Document]:
+    """Return the routers by the numbers in their names; the first one of an app has none."""
+
+    def number(name: str) -> int:
+        match = re.search(r"-route-(\d+)$", name)
+        return int(match.group(1)) if match is not None else 1
+
+    return [routers[name] for name in sorted(routers, key=number)]
 
 
 def _routers(app: str, found: Iterable[traffic.Document]) -> list[traffic.Document]:
