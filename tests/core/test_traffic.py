@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traefik_bg.core import markers, traffic
-from traefik_bg.core.features import Features, features_of
+from traefik_bg.core.features import Features
 from traefik_bg.core.matchers import objection
 from traefik_bg.core.model import (
     AppName,
@@ -29,7 +30,7 @@ from traefik_bg.core.model import (
     Share,
     canonical_json,
 )
-from traefik_bg.core.names import collisions, owner, router_names
+from traefik_bg.core.names import collisions
 from traefik_bg.core.rollout import Preview
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,6 +39,7 @@ ALL = Features(retry=True, guard=True, hold=LOOP_URL)
 WEB, API = AppName("web"), AppName("api")
 BLUE, GREEN = RevisionId("0b1ee000"), RevisionId("93ee7000")
 HOST = Route(rule="Host(`web.example`)", entrypoints=("web",))
+TCP = Route(rule="HostSNI(`*`)", protocol=Protocol.TCP)
 
 
 def share(revision: RevisionId, weight: int, *addresses: str, app: AppName = WEB) -> Share:
@@ -318,6 +320,7 @@ def test_the_document_is_never_empty() -> None:
         (b'{"http": {"middlewares": ["traefik-bg"]}}', "not a mapping"),
         (b'{"http":{"middlewares":{"traefik-bg":{}},"services":{"web":{"weighted":{"services":[{}]}}}}}', "'name'"),
         (b'{"http":{"middlewares":{"traefik-bg":{}},"services":{"web":7}}}', "not iterable"),
+        (b'{"http":{"middlewares":{"traefik-bg":{},"web-notes":{"headers":{"customResponseHeaders":{"notes":"[]"}}}},"services":{"web":{"weighted":{}}}}}', "notes on web"),
     ],
 )  # fmt: skip
 def test_what_is_not_ours_is_refused(data: bytes, complaint: str) -> None:
@@ -381,67 +384,72 @@ def test_names_are_waited_for_and_addresses_are_not() -> None:
         assert middlewares["traefik-bg-retry"]["retry"]["attempts"] == attempts
 
 
-# --- names ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["web-guard", "web-caught", "web-route-2", "web-route-12-guard", "web-0b1ee000"])  # fmt: skip
-def test_no_app_is_called_like_a_part_of_another(name: str) -> None:
-    """Two parts of one name would be one part: one app would get the other's requests."""
-    assert "of the app web" in collisions(["web", name])[name]
-    assert not collisions(["shop", name])
-
-
-def test_our_own_name_is_reserved() -> None:
-    """The marker is called traefik-bg."""
-    assert "reserved" in collisions(["traefik-bg"])["traefik-bg"]
-    assert not collisions(["traefik-bg-retry", "web", "web-2", "web-two"])
-
-
-def test_render_refuses_two_parts_of_one_name() -> None:
-    """Should two such apps meet all the same, nothing is written."""
-    made = {
-        WEB: Routing(shares=(share(BLUE, 1),)),
-        AppName(f"web-{BLUE}"): Routing(shares=(share(BLUE, 1),)),
-    }
-    with pytest.raises(ValueError, match=f"two parts .* called web-{BLUE}"):
-        traffic.render(made)
-    with pytest.raises(ValueError, match="a revision of web has two shares"):
-        traffic.render({WEB: Routing(shares=(share(BLUE, 1), share(BLUE, 2)))})
-
-
-@given(st.sets(names, max_size=4).filter(lambda made: not collisions(made)))
-def test_every_router_has_an_owner(made: set[str]) -> None:
-    """A router that Traefik complains about leads back to its app, also behind an entry point."""
-    for app in made:
-        for name in router_names(app, Routing(routes=(HOST, HOST))):
-            assert owner(name, made) == app
-            assert owner(f"{name}-guard", made) == app
-    assert owner("websecure-web-route-2-guard", ["web"]) == "web"
-    assert owner("dashboard", ["web"]) is None
-
-
-# --- features -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("versions", "retry", "guard"),
-    [
-        ([], False, False),
-        (["dev"], False, False),
-        (["3.7.15"], True, True),
-        (["v3.7.8"], True, True),
-        (["3.7.7"], False, True),
-        (["3.7.0"], False, True),
-        (["3.7.0-ea.1"], False, False),
-        (["3.8.0-rc.1"], True, True),
-        (["3.6.15"], True, False),
-        (["3.7.15", "3.6.15"], True, False),
-        (["3.7.15", "3.7.3"], False, True),
-        (["3.7.15", ""], False, False),
-    ],
+DRESSED = Routing(
+    shares=(share(BLUE, 100),),
+    routes=(HOST, replace(HOST, rule="Path(`/`)")),
+    trial=(HOST, TCP),
+    fallback=share(BLUE, 0),
+    kept=share(BLUE, 0),
+    preview=PreviewShare(share=share(GREEN, 0), by=EVERY_WAY),
+    mirror=MirrorShare(share=share(GREEN, 0), percent=10),
+    loops=True,
 )
-def test_features_are_what_every_traefik_can_do(
-    versions: list[str], retry: bool, guard: bool
-) -> None:
-    """The oldest Traefik decides, and an unknown one rules everything out."""
-    assert features_of(versions) == Features(retry=retry, guard=guard)
+
+
+# --- what does not go by weight -------------------------------------------------------------------
+
+
+def test_the_routers_of_a_route_have_one_priority() -> None:
+    """Whatever is previewed, kept, copied or guarded outranks nobody that the route did not."""
+    for priority in (None, 7):
+        routes = (replace(HOST, priority=priority),)
+        made = traffic.render({WEB: replace(DRESSED, routes=routes)}, features=ALL)
+        routers = made["http"]["routers"]
+        for name in ("web", "web-guard", "web-preview-1", "web-kept-1", "web-mirrored-1"):
+            assert routers[name]["priority"] == (priority or len(HOST.rule)), name
+        assert routers["web-preview-2"].get("priority") == priority, "that is another host"
+
+
+def test_a_client_that_is_kept_is_known_by_traefiks_own_cookie() -> None:
+    """Traefik's value for a member of a weighted service: of its name, as it stands in the list."""
+    kept = Routing(shares=(share(GREEN, 100),), routes=(HOST,), kept=share(BLUE, 0))
+    rule = traffic.render({WEB: kept})["http"]["routers"]["web-kept-1"]["rule"]
+    assert hashlib.sha256(f"web-{BLUE}".encode()).hexdigest()[:16] in rule
+    assert "traefik\\-bg\\-web=" in rule
+
+
+def test_while_requests_are_held_nothing_else_is_done_with_them() -> None:
+    """Neither copied nor asked again elsewhere."""
+    held = replace(DRESSED, shares=(), holds_for=5.0, trial=())
+    routers = traffic.render({WEB: held}, features=ALL)["http"]["routers"]
+    assert not {name for name in routers if "guard" in name or "mirrored" in name}
+    assert routers["web"]["service"] == "web-held"
+    assert traffic.parse(traffic.encode(traffic.render({WEB: held}, features=ALL))) == {WEB: held}
+
+
+def test_tcp_gets_what_it_can() -> None:
+    """What reads requests is left out of it: there are none in TCP."""
+    plain = Routing(
+        shares=(share(BLUE, 100),),
+        routes=(TCP,),
+    )
+    everything = replace(DRESSED, shares=plain.shares, routes=plain.routes, trial=(), sticky=True)
+    assert traffic.render({WEB: everything}, features=ALL) == traffic.render(
+        {WEB: plain}, features=ALL
+    )
+
+
+def test_render_refuses_a_preview_that_cannot_be_asked_for() -> None:
+    """Rather than a rule that means something else."""
+    bad = PreviewShare(share=share(GREEN, 0), by=Preview(header=("X", "a\nb")))
+    with pytest.raises(ValueError, match="no request has the header value"):
+        traffic.render({WEB: replace(DRESSED, preview=bad)})
+
+
+def test_what_is_tried_asks_for_no_certificate() -> None:
+    """The name of a trial is nobody's, so nobody would sign one."""
+    tls = Json('{"certResolver":"le","domains":[{"main":"a"}],"options":"strict"}')
+    trial = (replace(HOST, tls=tls), replace(TCP, tls=tls))
+    made = traffic.render({WEB: Routing(trial=trial)})
+    assert made["http"]["routers"]["web-trial-1"]["tls"] == {"options": "strict"}
+    assert made["tcp"]["routers"]["web-trial-2"]["tls"] == {"options": "strict"}

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from traefik_bg.core.model import Routing
-
 OURS = "traefik-bg"
 """The marker (a router and a middleware) and the servers transport."""
 RETRY = "traefik-bg-retry"
@@ -35,11 +33,6 @@ _ROUTER = re.compile(r"-((trial|preview|kept|mirrored)-\d+|held|(route-\d+-)?gua
 def router_name(app: str, number: int) -> str:
     """Return the name of the router of an app's route; routes are counted from 1."""
     return app if number == 1 else f"{app}-route-{number}"
-
-
-def router_names(app: str, routing: Routing) -> list[str]:
-    """Return the names of the routers of an app, one for each route."""
-    return [router_name(app, number) for number in range(1, len(routing.routes) + 1)]
 
 
 def trial_name(app: str, number: int) -> str:

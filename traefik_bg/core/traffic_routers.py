@@ -103,7 +103,8 @@ def routers(
     Raises:
         ValueError: Traefik cannot be told of its preview.
     """
-    if routing.preview is not None and (reason := matchers.objection(routing.preview.by)):
+    preview = routing.preview if protocol is Protocol.HTTP else None
+    if preview is not None and (reason := matchers.objection(preview.by)):
         raise ValueError(reason)
     for number, route in enumerate(routing.trial, start=1):
         if route.protocol is protocol:
