@@ -266,7 +266,9 @@ def test_what_is_read_back_is_what_was_written(
     data = traffic.encode(document)
     assert traffic.parse(data) == made
     assert markers.serial(traffic.marker(traffic.decode(data))) == serial
-    assert traffic.features(traffic.decode(data)) == can
+    uses_hold = any(routing.loops or routing.holds_for is not None for routing in made.values())
+    used = can if uses_hold else replace(can, hold="")
+    assert traffic.features(traffic.decode(data)) == used
     assert "{{" not in data.decode(), "Traefik's template engine would act on it"
     assert not re.search("[\x7f-\x9f\u2028\u2029\ufeff]", data.decode()), "YAML reads it otherwise"
 

@@ -18,11 +18,18 @@ from collections.abc import Iterable, Mapping
 
 from traefik_bg.core import markers
 from traefik_bg.core.features import Features
-from traefik_bg.core.model import AppName, Protocol, Routing, digest
+from traefik_bg.core.model import AppName, Routing, digest
 from traefik_bg.core.names import BACK, CATCH, LATE, LOOP, OURS, RETRY, WAIT
 from traefik_bg.core.traffic_document import Document, section
 from traefik_bg.core.traffic_reading import features, routings
-from traefik_bg.core.traffic_routers import HELD, TRIAL_CLIENT, TRIAL_HOST, routers
+from traefik_bg.core.traffic_routers import (
+    HELD,
+    TRIAL_CLIENT,
+    TRIAL_HOST,
+    loops,
+    protocols,
+    routers,
+)
 from traefik_bg.core.traffic_services import CAUGHT, NOT_YET, loop, middlewares, services
 
 __all__ = [
@@ -67,32 +74,28 @@ def render(
     """
     features = features or Features()
     document: Document = {
-        "http": {"routers": {}, "services": {}, "middlewares": _shared(apps.values(), features)},
+        "http": {"routers": {}, "services": {}, "middlewares": {}},
         "tcp": {"routers": {}, "services": {}},
     }
     http, tcp = document["http"], document["tcp"]
     http["serversTransports"] = {OURS: _TRANSPORT}
-    if features.hold:
+    http["middlewares"] |= _shared(apps.values(), features)
+    if any(loops(routing, features) for routing in apps.values()):
         http["services"][LOOP] = loop(features.hold)
+        http["middlewares"] |= _waiting()
     for app, routing in sorted(apps.items()):
-        protocols = _protocols(routing)
-        for protocol in protocols:
+        carried = protocols(routing)
+        for protocol in carried:
             part = document[protocol]
             _add(part["routers"], routers(app, routing, features, protocol))
             _add(part["services"], services(app, routing, features, protocol).items())
-        _add(http["middlewares"], middlewares(app, routing, features, protocols).items())
+        _add(http["middlewares"], middlewares(app, routing, features, carried).items())
     if tcp["services"]:
         tcp["serversTransports"] = {OURS: _TCP_TRANSPORT}
     content = digest(document)
     _add(http["routers"], [(OURS, markers.router())])
     _add(http["middlewares"], [(OURS, markers.middleware(markers.text(content, serial)))])
     return _filled({kind: _filled(part) for kind, part in document.items()})
-
-
-def _protocols(routing: Routing) -> list[Protocol]:
-    """Return what an app's routes carry, those that are tried included; HTTP when there is none."""
-    found = {route.protocol for route in (*routing.routes, *routing.trial)}
-    return sorted(found) or [Protocol.HTTP]
 
 
 def _filled(sections: Document) -> Document:
@@ -109,14 +112,23 @@ def _shared(routings: Iterable[Routing], features: Features) -> Document:
         # Whatever this answers is thrown away: the failover above sees the status, and asks
         # elsewhere.
         made[CATCH] = {"errors": {"status": CAUGHT, "service": "noop@internal", "query": "/"}}
-    if features.hold:
-        not_yet = str(NOT_YET)
-        refusal = {"sourceRange": [f"{TRIAL_CLIENT}/32"], "rejectStatusCode": NOT_YET}
-        rewritten = {"status": [not_yet], "statusRewrites": {not_yet: 503}}
-        made[WAIT] = {"ipAllowList": refusal}
-        made[BACK] = {"headers": {"customRequestHeaders": {HELD: ""}}}
-        made[LATE] = {"errors": {**rewritten, "service": "noop@internal", "query": "/"}}
     return made
+
+
+def _waiting() -> Document:
+    """Return the middlewares by which requests are held, and come back."""
+    not_yet = str(NOT_YET)
+    rewritten = {"status": [not_yet], "statusRewrites": {not_yet: 503}}
+    return {
+        WAIT: {
+            "ipAllowList": {
+                "sourceRange": [f"{TRIAL_CLIENT}/32"],
+                "rejectStatusCode": NOT_YET,
+            }
+        },
+        BACK: {"headers": {"customRequestHeaders": {HELD: ""}}},
+        LATE: {"errors": {**rewritten, "service": "noop@internal", "query": "/"}},
+    }
 
 
 def _retry(routings: Iterable[Routing]) -> Document:

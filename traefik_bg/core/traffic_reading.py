@@ -43,7 +43,7 @@ from traefik_bg.core.traffic_routers import excluded
 
 
 def features(document: Document) -> Features:
-    """Return the features a document was rendered with."""
+    """Return the features a document was rendered with, as far as it uses them."""
     middlewares = section(document, "middlewares")
     loop = section(document, "services").get(LOOP)
     return Features(

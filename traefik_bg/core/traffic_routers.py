@@ -49,6 +49,12 @@ class _Way:
     named: Callable[[str, int], str]
 
 
+def protocols(routing: Routing) -> list[Protocol]:
+    """Return what an app's routes carry, those that are tried included; HTTP when there is none."""
+    found = {route.protocol for route in (*routing.routes, *routing.trial)}
+    return sorted(found) or [Protocol.HTTP]
+
+
 def fallback(routing: Routing, features: Features) -> Share | None:
     """Return who answers what the shares fail to, if that can be."""
     found = routing.fallback
@@ -62,7 +68,8 @@ def is_held(routing: Routing, features: Features) -> bool:
 
 def loops(routing: Routing, features: Features) -> bool:
     """Tell whether requests that were held can come back."""
-    return bool(features.hold) and (routing.loops or routing.holds_for is not None)
+    is_asked = routing.loops or routing.holds_for is not None
+    return is_asked and bool(features.hold) and Protocol.HTTP in protocols(routing)
 
 
 def _ways(app: AppName, routing: Routing, features: Features) -> Iterator[_Way]:
