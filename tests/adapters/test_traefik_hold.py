@@ -80,6 +80,31 @@ async def test_held_requests_are_answered_once_by_who_serves_then(tmp_path: Path
         assert await stage.ask() == (200, end)
 
 
+async def test_a_pause_under_load_fails_no_request(tmp_path: Path) -> None:
+    """Serve, hold, stop blue, start green, serve: again and again, and no request is lost."""
+    async with staged(tmp_path, METRICS, holds=True) as stage:
+        await began_to_hold(stage)
+        answers: Counter[tuple[int, str]] = Counter()
+        is_over = asyncio.Event()
+
+        async def load(method: str) -> None:
+            while not is_over.is_set():
+                answers[await stage.ask(method=method)] += 1
+
+        async with asyncio.TaskGroup() as tasks:
+            for method in ("GET", "POST", "GET", "POST"):
+                tasks.create_task(load(method))
+            for recorder in (stage.green, stage.blue) * 10:
+                before = answers.total()
+                await stage.publish(serving(stage, recorder))
+                await until(lambda seen=before: answers.total() > seen + 20, what="load")  # type: ignore[misc]
+                await stage.publish(HELD)
+            await stage.publish(serving(stage, stage.green))
+            is_over.set()
+        assert set(answers) == {(200, "blue"), (200, "green")}
+        assert len(stage.blue.asked) + len(stage.green.asked) == answers.total()
+
+
 async def test_a_held_request_arrives_as_any_other(tmp_path: Path) -> None:
     """Host, path, query and what is said of the client are the same, and nothing is added."""
     headers = {

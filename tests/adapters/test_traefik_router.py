@@ -141,7 +141,9 @@ async def test_a_refused_router_is_told_and_taken_back(tmp_path: Path) -> None:
     router = new_router(tmp_path, dynamic, api_urls=[traefik.api_url], wake=woken)
     broken = Route(rule="PathPrefix(`/`)", entrypoints=("web",), middlewares=("auth@file",))
     async with traefik, running(router):
+        await until(lambda: router.guard_available, what="the features are known")
         await router.publish(API, to(BLUE, API))
+        await until(confirmed(router, API), what="confirmed")
         await router.publish(WEB, routing(share(BLUE), routes=(broken, broken)))
         await until(lambda: router.state(WEB).refusal, what="refused")
         assert "auth@file" in (router.state(WEB).refusal or "")
