@@ -70,6 +70,28 @@ async def test_new_connections_go_to_green_once_it_is_confirmed(tmp_path: Path) 
         assert stage.router.state(WEB).refusal is None
 
 
+async def test_an_answer_may_come_after_the_client_has_ended(tmp_path: Path) -> None:
+    """A client that closes its side and waits is not cut off, as it is by Traefik's defaults."""
+    port = free_port()
+    database = f"--entrypoints.db.address=127.0.0.1:{port}"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.read()
+        await asyncio.sleep(0.3)  # longer than those 0.1 s
+        writer.write(b"late answer to " + asked)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, staged(tmp_path, database) as stage:
+        blue = share(BLUE, port=server.sockets[0].getsockname()[1])
+        await stage.publish(Routing(shares=(blue,), routes=(EVERYTHING,)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"that")
+        writer.write_eof()
+        assert await reader.read() == b"late answer to that"
+        writer.close()
+
+
 async def test_a_tcp_route_is_tried_where_no_client_is(tmp_path: Path) -> None:
     """Traefik's objection is told, and what serves goes on serving; a good one is accepted."""
     port = free_port()

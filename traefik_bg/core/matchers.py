@@ -13,8 +13,9 @@ from traefik_bg.core.names import balancer_name, cookie_name
 from traefik_bg.core.rollout import Preview
 
 SAFE = "Method(`GET`) || Method(`HEAD`)"  # these have no body to keep and may be asked twice
-PLAIN = "!HeaderRegexp(`Upgrade`, `.`)"
-"""Not a websocket, nor anything else that takes over the connection."""
+PLAIN = "!HeaderRegexp(`Upgrade`, `.`) && !HeaderRegexp(`Content-Type`, `^application/grpc`)"
+"""Not a conversation, as websockets and gRPC streams are: those cannot be had twice, and Traefik
+would wait for all that the client has to say."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110: names of headers and of cookies
 _HEADER_VALUE = re.compile(

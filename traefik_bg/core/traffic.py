@@ -53,7 +53,11 @@ _TRANSPORT = {
     # to blue are its requests in flight.
     "forwardingTimeouts": {"dialTimeout": "2s", "idleConnTimeout": "1s"},
 }
-_TCP_TRANSPORT = {"dialTimeout": "2s"}
+_TCP_TRANSPORT = {
+    "dialTimeout": "2s",
+    # Who has said all it has to say may wait for an answer: Traefik's own 0.1 s cuts it off.
+    "terminationDelay": "30s",
+}
 
 # YAML reads these inside quotes as line breaks or not at all, JSON writes them as they are; and a
 # file provider's template engine acts on every "{{".
