@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,25 @@ async def test_a_preview_host_stands_for_the_hosts_of_the_route(tmp_path: Path) 
         assert await stage.ask("/app", headers={"Host": "web.example"}) == (200, "blue")
         both = {"Host": "new.example", "X-Preview": "green"}
         assert await stage.ask("/app", headers=both) == (200, "green")
+
+
+async def test_a_preview_host_is_greens_though_the_route_is_for_all_hosts(tmp_path: Path) -> None:
+    """Also where every router has one priority, and blue is kept and the fallback besides."""
+    async with staged(tmp_path) as stage:
+        made = previewed(stage, BY_ANY, replace(ANYTHING, priority=50))
+        warm = stage.blue.share(BLUE)
+        await stage.publish(replace(made, kept=warm, fallback=warm))
+        began = {
+            "Cookie": f"traefik-bg-web={hashlib.sha256(f'web-{BLUE}'.encode()).hexdigest()[:16]}",
+            "Host": "new.example",
+        }
+        assert await stage.ask(headers=began) == (200, "green")
+        assert await stage.ask(headers={**began, "Host": "web.example"}) == (200, "blue")
+        both = {"Host": "new.example", "X-Preview": "green"}
+        assert await stage.ask(headers=both) == (200, "green")
+        found = await stage.traefik.ask("/api/http/routers")
+        rules = [router for router in found if router["name"].endswith("@file")]
+        assert {router["priority"] for router in rules if "web" in router["name"]} == {50}
 
 
 async def test_a_preview_outranks_nobody(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_rule_is_moved_to_another_host(rule: str, expected: str) -> None:
 
 def test_a_host_is_excluded_without_asking_for_its_certificate() -> None:
     """Traefik would ask for one by every Host in a rule."""
-    assert matchers.not_on_host("new.x") == "HostRegexp(`(?i)^new\\.x$`)"
+    assert matchers.on_one_host("new.x") == "HostRegexp(`(?i)^new\\.x$`)"
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def on_host(host: str) -> str:
     return f"Host({quoted(host)})"
 
 
-def not_on_host(host: str) -> str:
-    """Return what is to be excluded for a host.
+def on_one_host(host: str) -> str:
+    """Return the same condition, to be excluded.
 
     As an expression, because Traefik asks for a certificate for every `Host` in a rule, also for
     one that the rule excludes.

@@ -97,9 +97,13 @@ def _guard_router_name(app: str, number: int) -> str:
 
 def excluded(app: AppName, routing: Routing, features: Features) -> tuple[str, ...]:
     """Return the conditions of those requests that the router of a route must leave to others."""
+    return (*_elsewhere_only(routing), *(way.condition for way in _ways(app, routing, features)))
+
+
+def _elsewhere_only(routing: Routing) -> tuple[str, ...]:
+    """Return the condition that a request is for the host of the preview, if there is one."""
     host = routing.preview.by.host if routing.preview is not None else None
-    conditions = [way.condition for way in _ways(app, routing, features)]
-    return (*conditions, *([matchers.not_on_host(host)] if host else []))
+    return (matchers.on_one_host(host),) if host else ()
 
 
 def routers(
@@ -140,7 +144,7 @@ def _routers_of(
         return
     router.setdefault("priority", matchers.default_priority(rule))
     yield router_name(app, number), {**router, "rule": matchers.within(rule, "", conditions)}
-    earlier: tuple[str, ...] = ()
+    earlier = _elsewhere_only(routing)
     for way in _ways(app, routing, features):
         own = matchers.within(rule, way.condition, earlier)
         yield way.named(app, number), {**router, "rule": own, "service": way.service}
