@@ -141,7 +141,9 @@ async def test_a_refused_router_is_told_and_taken_back(tmp_path: Path) -> None:
     router = new_router(tmp_path, dynamic, api_urls=[traefik.api_url], wake=woken)
     broken = Route(rule="PathPrefix(`/`)", entrypoints=("web",), middlewares=("auth@file",))
     async with traefik, running(router):
+        await until(lambda: router.guard_available, what="the features are known")
         await router.publish(API, to(BLUE, API))
+        await until(confirmed(router, API), what="confirmed")
         await router.publish(WEB, routing(share(BLUE), routes=(broken, broken)))
         await until(lambda: router.state(WEB).refusal, what="refused")
         assert "auth@file" in (router.state(WEB).refusal or "")
@@ -267,15 +269,19 @@ async def test_traefik_accepts_every_golden_document(tmp_path: Path, case: str) 
     """Every field of what we write is known to Traefik, and every router runs."""
     apps, features = CASES[case]
     traefik, dynamic = watching(tmp_path)
+    traefik.options += (*traefik.loop, f"--entrypoints.db.address=127.0.0.1:{free_port()}")
     auth = {"http": {"middlewares": {"auth": {"headers": {"frameDeny": True}}}}}
     (dynamic / "auth.yml").write_text(json.dumps(auth))
     document = traffic.render(apps, features=features)
     (dynamic / "traefik-bg.yml").write_bytes(traffic.encode(document))
     async with traefik:
-        found = {router["name"]: router for router in await traefik.ask("/api/http/routers")}
-        for name in document["http"]["routers"]:
-            assert found[f"{name}@file"]["status"] == "enabled", found[f"{name}@file"]
-        assert await traefik.ask("/api/http/services?status=disabled") == []
+        for protocol, parts in document.items():
+            routers = await traefik.ask(f"/api/{protocol}/routers")
+            found = {router["name"]: router for router in routers}
+            for name in parts["routers"]:
+                assert found[f"{name}@file"]["status"] == "enabled", found[f"{name}@file"]
+            assert await traefik.ask(f"/api/{protocol}/services?status=disabled") == []
+        assert await traefik.ask("/api/http/middlewares?status=disabled") == []
     assert "ERR" not in traefik.log
 
 

@@ -46,6 +46,7 @@ class TraefikProcess:
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.api_port, self.web_port = free_port(), free_port()
+        self.loop_port = free_port()
         self.options = options
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,16 @@ class TraefikProcess:
     def web_url(self) -> str:
         """Where its entry point is."""
         return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def loop(self) -> tuple[str, ...]:
+        """The options for an entry point by which requests can be held, as in our stack."""
+        entrypoint = "--entrypoints.traefik-bg"
+        return (
+            f"{entrypoint}.address=127.0.0.1:{self.loop_port}",
+            f"{entrypoint}.forwardedHeaders.trustedIPs=127.0.0.1",
+            f"{entrypoint}.forwardedHeaders.notAppendXForwardedFor=true",
+        )
 
     @property
     def log(self) -> str:
@@ -164,6 +175,8 @@ class FakeTraefik:
         self.version = "dev"
         """Of which nothing is known: what is published is not written anew for it."""
         self.disabled: dict[str, str] = {}
+        self.entrypoint: dict[str, Any] | None = None
+        """Our own one, for holding requests."""
         self.status = 200
         self.page = ""
         self.failures = 0
@@ -213,6 +226,10 @@ class FakeTraefik:
             case "/api/http/routers":
                 found = [{"name": f"{n}@http", "error": [e]} for n, e in self.disabled.items()]
                 return web.json_response(found)
+            case "/api/tcp/routers":
+                return web.json_response([])
+            case "/api/entrypoints/traefik-bg" if self.entrypoint is not None:
+                return web.json_response(self.entrypoint)
             case "/api/rawdata":
                 return web.json_response(self.rawdata)
             case _:

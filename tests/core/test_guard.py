@@ -8,8 +8,9 @@ import pytest
 
 from tests.core.build import WEB, app, replica, replicas, routing, server
 from traefik_bg.core.guard import broken_by_publishing, broken_by_stopping
-from traefik_bg.core.model import ReplicaName, Routing, Share
+from traefik_bg.core.model import MirrorShare, PreviewShare, ReplicaName, Routing, Share
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.rollout import Preview
 
 BLUE, GREEN = app("web:1"), app("web:2")
 
@@ -121,6 +122,44 @@ def test_an_app_of_which_nothing_lives_may_be_routed_to_nothing() -> None:
 def test_an_app_that_was_never_routed_may_be_routed_to_nothing() -> None:
     """Nobody loses anything."""
     assert broken_by_publishing(seen(*replicas(BLUE)), Routing()) is None
+
+
+@pytest.mark.parametrize("published", [None, routing((BLUE, 100))])
+def test_requests_may_be_held_while_something_healthy_is_routed(published: Routing | None) -> None:
+    """S3 is about requests that are lost; these wait."""
+    look = seen(*replicas(BLUE), published=published)
+    assert broken_by_publishing(look, Routing(holds_for=30.0, loops=True)) is None
+
+
+def test_requests_may_not_be_held_while_something_has_weight() -> None:
+    """S3: its requests would wait for nothing."""
+    holding = replace(routing((BLUE, 100)), holds_for=30.0)
+    assert broken_by_publishing(seen(*replicas(BLUE)), holding) == (
+        "S3: requests would be held although something has weight"
+    )
+
+
+@pytest.mark.parametrize("way", ["kept", "preview", "mirror"])
+def test_who_gets_requests_without_a_weight_must_be_there_too(way: str) -> None:
+    """S7 and S1: an address of nobody, and nobody at all."""
+    look = seen(*replicas(BLUE))
+    for servers, broken in (
+        ((server(replica(BLUE)),), None),
+        ((server(replica(GREEN)),), "S7: nothing of that name runs"),
+        ((), f"S1: no replica of {GREEN.revision} would answer its requests"),
+    ):
+        share = Share(revision=GREEN.revision, weight=0, servers=servers)
+        before = routing((BLUE, 100))
+        ways = {
+            "kept": replace(before, kept=share),
+            "preview": replace(
+                before, preview=PreviewShare(share=share, by=Preview(host="new.example"))
+            ),
+            "mirror": replace(before, mirror=MirrorShare(share=share, percent=10)),
+        }
+        found = broken_by_publishing(look, ways[way])
+        assert (found or "").startswith(broken or ""), found
+        assert (found is None) == (broken is None)
 
 
 # --- stopping -------------------------------------------------------------------------------------

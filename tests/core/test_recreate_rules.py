@@ -31,8 +31,8 @@ REST: dict[str, Any] = {
     "state": ContainerState.EXITED, "address": "", "health": Health.UNKNOWN, "is_blameless": True,
 }  # fmt: skip
 READY: dict[str, Any] = {"state": ContainerState.CREATED, "address": "", "health": Health.UNKNOWN}
-HELD = Routing(routes=GREEN.routes, holds_for=30.0)
-SERVING = routing((BLUE, 100), count=1)
+HELD = Routing(routes=GREEN.routes, holds_for=30.0, loops=True)
+SERVING = replace(routing((BLUE, 100), count=1), loops=True)
 
 
 def under_way(**changes: Any) -> Record:
@@ -73,9 +73,26 @@ def test_what_is_being_created_is_waited_for() -> None:
 def test_requests_are_held_before_blue_is_stopped() -> None:
     """As long as the app allows."""
     made = decided((replica(BLUE, **ROUTED), replica(GREEN, **READY)), wanted=GREEN,
-                   record=under_way(), published=SERVING)  # fmt: skip
+                   record=under_way(), published=SERVING, hold_available=True)  # fmt: skip
     assert published_by(made) == HELD
     assert made.reason == f"holding requests, until {G} has taken over"
+
+
+def test_where_requests_cannot_be_held_people_are_told() -> None:
+    """The gap is there then, and nobody should be surprised by it."""
+    made = decided((replica(BLUE, **ROUTED), replica(GREEN, **READY)), wanted=GREEN,
+                   record=under_way(), published=SERVING, hold_available=False)  # fmt: skip
+    assert made.reason == f"requests cannot be held here and fail, until {G} has taken over"
+
+
+def test_the_way_by_which_requests_wait_is_known_to_traefik_before_they_do() -> None:
+    """A request that begins to wait must find it there when the wait is over."""
+    made = decided((replica(BLUE, **ROUTED), replica(GREEN, **READY)), wanted=GREEN,
+                   record=under_way(), published=replace(SERVING, loops=False))  # fmt: skip
+    assert published_by(made) == SERVING
+    made = decided((replica(BLUE, **ROUTED), replica(GREEN, **READY)), wanted=GREEN,
+                   record=under_way(), published=SERVING, stands_for=None)  # fmt: skip
+    assert made.reason == "waiting for Traefik to load the routing"
 
 
 def test_an_operator_is_asked_before_requests_are_held() -> None:
@@ -131,13 +148,13 @@ def test_requests_go_to_green_once_it_is_healthy() -> None:
     """Those that were held first of all."""
     made = decided((replica(BLUE, **REST), replica(GREEN)), wanted=GREEN, record=under_way(),
                    published=HELD)  # fmt: skip
-    assert published_by(made) == routing((GREEN, 100), count=1)
+    assert published_by(made) == replace(routing((GREEN, 100), count=1), loops=True)
 
 
 def test_blue_is_kept_until_green_is_good() -> None:
     """Stopped: it can be started again."""
     made = decided((replica(BLUE, **REST), replica(GREEN, **ROUTED)), wanted=GREEN,
-                   record=under_way(), published=routing((GREEN, 100), count=1),
+                   record=under_way(), published=replace(routing((GREEN, 100), count=1), loops=True),
                    stands_for=5.0)  # fmt: skip
     assert made.phase is Phase.BAKING
     assert not made.actions
@@ -147,7 +164,7 @@ def test_blue_is_removed_when_green_is_good() -> None:
     """Nobody needs it any more."""
     made = decided((replica(BLUE, **REST), replica(GREEN, **ROUTED)), wanted=GREEN,
                    record=good(GREEN, BLUE),
-                   published=routing((GREEN, 100), count=1))  # fmt: skip
+                   published=replace(routing((GREEN, 100), count=1), loops=True))  # fmt: skip
     assert made.actions == (RemoveReplica(name=replica(BLUE).name),)
 
 
@@ -176,7 +193,7 @@ def test_green_that_falls_sick_in_its_bake_makes_way_for_blue() -> None:
     """Although blue does not run."""
     sick = replica(GREEN, health=Health.UNHEALTHY, health_reason="HTTP 500", **ROUTED)
     made = decided((replica(BLUE, **REST), sick), wanted=GREEN, record=under_way(),
-                   published=routing((GREEN, 100), count=1), stands_for=5.0)  # fmt: skip
+                   published=replace(routing((GREEN, 100), count=1), loops=True), stands_for=5.0)  # fmt: skip
     assert made.endings[0].outcome is Outcome.REJECTED
     assert published_by(made).holds_for == 30.0
 
@@ -186,7 +203,7 @@ def test_bad_answers_in_its_bake_make_green_make_way() -> None:
     analysis = Analysis(max_error_ratio=0.01, min_requests=10)
     spec = replace(GREEN, rollout=replace(ALONE, analysis=analysis))
     made = decided((replica(BLUE, **REST), replica(spec, **ROUTED)), wanted=spec,
-                   record=under_way(), published=routing((spec, 100), count=1),
+                   record=under_way(), published=replace(routing((spec, 100), count=1), loops=True),
                    stands_for=5.0,
                    evidence=Evidence(figures={G: Figures(requests=50, errors=5)}))  # fmt: skip
     assert "5 of 50" in made.endings[0].reason

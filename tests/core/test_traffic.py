@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,10 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traefik_bg.core import markers, traffic
-from traefik_bg.core.features import Features, features_of
+from traefik_bg.core.features import Features
+from traefik_bg.core.matchers import objection
 from traefik_bg.core.model import (
     AppName,
     Json,
+    MirrorShare,
+    PreviewShare,
+    Protocol,
     ReplicaName,
     RevisionId,
     Route,
@@ -25,13 +30,16 @@ from traefik_bg.core.model import (
     Share,
     canonical_json,
 )
-from traefik_bg.core.names import collisions, owner, router_names
+from traefik_bg.core.names import collisions
+from traefik_bg.core.rollout import Preview
 
 GOLDEN = Path(__file__).parent / "golden"
-ALL = Features(retry=True, guard=True)
+LOOP_URL = "http://127.0.0.1:8079"
+ALL = Features(retry=True, guard=True, hold=LOOP_URL)
 WEB, API = AppName("web"), AppName("api")
 BLUE, GREEN = RevisionId("0b1ee000"), RevisionId("93ee7000")
 HOST = Route(rule="Host(`web.example`)", entrypoints=("web",))
+TCP = Route(rule="HostSNI(`*`)", protocol=Protocol.TCP)
 
 
 def share(revision: RevisionId, weight: int, *addresses: str, app: AppName = WEB) -> Share:
@@ -47,6 +55,7 @@ def share(revision: RevisionId, weight: int, *addresses: str, app: AppName = WEB
     )
 
 
+EVERY_WAY = Preview(header=("X-Preview", "green"), cookie=("preview", "a.b"), host="new.example")
 CASES: dict[str, tuple[dict[AppName, Routing], Features]] = {
     "nothing": ({}, Features()),
     "one_revision": ({WEB: Routing(shares=(share(BLUE, 100),), routes=(HOST,))}, Features()),
@@ -65,6 +74,67 @@ CASES: dict[str, tuple[dict[AppName, Routing], Features]] = {
                 shares=(share(BLUE, 100, app=API),),
                 routes=(replace(HOST, rule="Host(`api.example`)", middlewares=("auth@file",)),),
             ),
+        },
+        Features(retry=True, guard=True),
+    ),
+    "preview": (
+        {
+            WEB: Routing(
+                shares=(share(BLUE, 100),),
+                routes=(replace(HOST, tls=Json('{"domains":[{"main":"a"}],"options":"default"}')),),
+                preview=PreviewShare(share=share(GREEN, 0), by=EVERY_WAY),
+            )
+        },
+        Features(),
+    ),
+    "kept": (
+        {
+            WEB: Routing(
+                shares=(share(GREEN, 100),),
+                routes=(HOST,),
+                sticky=True,
+                keeps_sessions=True,
+                fallback=share(BLUE, 0),
+                kept=share(BLUE, 0),
+            )
+        },
+        Features(guard=True),
+    ),
+    "mirrored": (
+        {
+            WEB: Routing(
+                shares=(share(BLUE, 100),),
+                routes=(HOST,),
+                mirror=MirrorShare(share=share(GREEN, 0), percent=10),
+            ),
+            API: Routing(
+                shares=(share(BLUE, 100, app=API),),
+                routes=(replace(HOST, rule="Host(`api.example`)"),),
+                mirror=MirrorShare(share=share(GREEN, 0, app=API), percent=5, all_methods=True),
+            ),
+        },
+        Features(),
+    ),
+    "held": ({WEB: Routing(routes=(HOST,), holds_for=30.0, loops=True)}, ALL),
+    "not_held_any_more": (
+        {WEB: Routing(shares=(share(GREEN, 100),), routes=(HOST,), loops=True)},
+        ALL,
+    ),
+    "tcp": (
+        {
+            WEB: Routing(
+                shares=(share(BLUE, 90, "172.18.0.2", "fd00::2"), share(GREEN, 10)),
+                routes=(
+                    Route(rule="HostSNI(`*`)", entrypoints=("db",), protocol=Protocol.TCP),
+                    Route(
+                        rule="HostSNI(`db.example`)",
+                        tls=Json('{"passthrough":true}'),
+                        priority=7,
+                        protocol=Protocol.TCP,
+                    ),
+                ),
+            ),
+            API: Routing(routes=(HOST,)),
         },
         ALL,
     ),
@@ -98,7 +168,7 @@ nested = st.none() | st.booleans() | st.integers() | texts | st.lists(texts, max
 
 
 @st.composite
-def routes(draw: st.DrawFn) -> Route:
+def routes(draw: st.DrawFn, protocol: Protocol = Protocol.HTTP) -> Route:
     """Draw a route as the desired file makes them."""
     rule = draw(texts)
     default = len(rule.encode())
@@ -108,6 +178,7 @@ def routes(draw: st.DrawFn) -> Route:
         middlewares=tuple(draw(st.lists(names, max_size=2))),
         priority=draw(st.none() | st.integers().filter(lambda n: n not in {0, default})),
         tls=draw(st.none() | st.dictionaries(texts, nested, max_size=3).map(canonical_json)),
+        protocol=protocol,
     )
 
 
@@ -121,9 +192,19 @@ def servers(draw: st.DrawFn, *, by_name: bool) -> tuple[Server, ...]:
     return tuple(made)
 
 
+tokens = st.from_regex(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,9}", fullmatch=True)
+values = st.text(min_size=1, max_size=9)
+previews = st.builds(
+    Preview,
+    header=st.none() | st.tuples(tokens, values),
+    cookie=st.none() | st.tuples(tokens, values),
+    host=st.none() | names.map(lambda name: name.replace(".", "-").rstrip("-") + ".example"),
+).filter(lambda preview: objection(preview) is None)
+
+
 @st.composite
 def routings(draw: st.DrawFn) -> Routing:
-    """Draw a routing; its fallback, if any, is a revision of its own or one that has a share."""
+    """Draw a routing; what has no weight is a revision of its own or one that has a share."""
     by_name = draw(st.booleans())
     chosen = draw(st.lists(revisions, max_size=3, unique=True))
     shares = tuple(
@@ -134,17 +215,38 @@ def routings(draw: st.DrawFn) -> Routing:
         )
         for revision in chosen
     )
+    protocol = draw(st.sampled_from(Protocol))
+    routes_of_it = st.lists(routes(protocol), min_size=protocol is Protocol.TCP, max_size=3)
+    plain = Routing(shares=shares, routes=tuple(draw(routes_of_it)))
+    return plain if protocol is Protocol.TCP else draw(dressed(plain, by_name=by_name))
+
+
+@st.composite
+def dressed(draw: st.DrawFn, plain: Routing, *, by_name: bool) -> Routing:
+    """Draw what else can be said of requests that are HTTP."""
     spare = Share(
-        revision=draw(revisions.filter(lambda revision: revision not in chosen)),
+        revision=draw(revisions.filter(lambda revision: revision not in plain.weights)),
         weight=0,
         servers=draw(servers(by_name=by_name)),
     )
-    warm = [None, *(replace(s, weight=0) for s in (spare, *shares) if s.servers)]
-    return Routing(
-        shares=shares,
-        routes=tuple(draw(st.lists(routes(), max_size=3))),
+    known = [replace(share, weight=0) for share in (spare, *plain.shares)]
+    warm = st.sampled_from(known)
+    seconds = st.floats(min_value=0, max_value=1e4)
+    return replace(
+        plain,
         sticky=draw(st.booleans()),
-        fallback=draw(st.sampled_from(warm)),
+        keeps_sessions=draw(st.booleans()),
+        fallback=draw(st.sampled_from([None, *(share for share in known if share.servers)])),
+        kept=draw(st.none() | warm),
+        preview=draw(st.none() | st.builds(PreviewShare, share=warm, by=previews)),
+        mirror=draw(
+            st.none()
+            | st.builds(
+                MirrorShare, share=warm, percent=st.integers(1, 100), all_methods=st.booleans()
+            )
+        ),
+        holds_for=draw(st.none() | seconds),
+        loops=draw(st.booleans()),
     )
 
 
@@ -154,16 +256,19 @@ apps = st.dictionaries(names.map(AppName), routings(), max_size=3).filter(
 
 
 @settings(max_examples=60)
-@given(apps, st.booleans(), st.integers(min_value=0))
+@given(apps, st.booleans(), st.sampled_from(["", LOOP_URL]), st.integers(min_value=0))
 def test_what_is_read_back_is_what_was_written(
-    made: dict[AppName, Routing], retry: bool, serial: int
+    made: dict[AppName, Routing], retry: bool, hold: str, serial: int
 ) -> None:
     """No routing is changed by writing it down, nor will Traefik read anything else."""
-    document = traffic.render(made, features=Features(retry=retry, guard=True), serial=serial)
+    can = Features(retry=retry, guard=True, hold=hold)
+    document = traffic.render(made, features=can, serial=serial)
     data = traffic.encode(document)
     assert traffic.parse(data) == made
     assert markers.serial(traffic.marker(traffic.decode(data))) == serial
-    assert traffic.features(traffic.decode(data)) == Features(retry=retry, guard=True)
+    uses_hold = any(routing.loops or routing.holds_for is not None for routing in made.values())
+    used = can if uses_hold else replace(can, hold="")
+    assert traffic.features(traffic.decode(data)) == used
     assert "{{" not in data.decode(), "Traefik's template engine would act on it"
     assert not re.search("[\x7f-\x9f\u2028\u2029\ufeff]", data.decode()), "YAML reads it otherwise"
 
@@ -217,6 +322,7 @@ def test_the_document_is_never_empty() -> None:
         (b'{"http": {"middlewares": ["traefik-bg"]}}', "not a mapping"),
         (b'{"http":{"middlewares":{"traefik-bg":{}},"services":{"web":{"weighted":{"services":[{}]}}}}}', "'name'"),
         (b'{"http":{"middlewares":{"traefik-bg":{}},"services":{"web":7}}}', "not iterable"),
+        (b'{"http":{"middlewares":{"traefik-bg":{},"web-notes":{"headers":{"customResponseHeaders":{"notes":"[]"}}}},"services":{"web":{"weighted":{}}}}}', "notes on web"),
     ],
 )  # fmt: skip
 def test_what_is_not_ours_is_refused(data: bytes, complaint: str) -> None:
@@ -280,67 +386,72 @@ def test_names_are_waited_for_and_addresses_are_not() -> None:
         assert middlewares["traefik-bg-retry"]["retry"]["attempts"] == attempts
 
 
-# --- names ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["web-guard", "web-caught", "web-route-2", "web-route-12-guard", "web-0b1ee000"])  # fmt: skip
-def test_no_app_is_called_like_a_part_of_another(name: str) -> None:
-    """Two parts of one name would be one part: one app would get the other's requests."""
-    assert "of the app web" in collisions(["web", name])[name]
-    assert not collisions(["shop", name])
-
-
-def test_our_own_name_is_reserved() -> None:
-    """The marker is called traefik-bg."""
-    assert "reserved" in collisions(["traefik-bg"])["traefik-bg"]
-    assert not collisions(["traefik-bg-retry", "web", "web-2", "web-two"])
-
-
-def test_render_refuses_two_parts_of_one_name() -> None:
-    """Should two such apps meet all the same, nothing is written."""
-    made = {
-        WEB: Routing(shares=(share(BLUE, 1),)),
-        AppName(f"web-{BLUE}"): Routing(shares=(share(BLUE, 1),)),
-    }
-    with pytest.raises(ValueError, match=f"two parts .* called web-{BLUE}"):
-        traffic.render(made)
-    with pytest.raises(ValueError, match="a revision of web has two shares"):
-        traffic.render({WEB: Routing(shares=(share(BLUE, 1), share(BLUE, 2)))})
-
-
-@given(st.sets(names, max_size=4).filter(lambda made: not collisions(made)))
-def test_every_router_has_an_owner(made: set[str]) -> None:
-    """A router that Traefik complains about leads back to its app, also behind an entry point."""
-    for app in made:
-        for name in router_names(app, Routing(routes=(HOST, HOST))):
-            assert owner(name, made) == app
-            assert owner(f"{name}-guard", made) == app
-    assert owner("websecure-web-route-2-guard", ["web"]) == "web"
-    assert owner("dashboard", ["web"]) is None
-
-
-# --- features -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("versions", "retry", "guard"),
-    [
-        ([], False, False),
-        (["dev"], False, False),
-        (["3.7.15"], True, True),
-        (["v3.7.8"], True, True),
-        (["3.7.7"], False, True),
-        (["3.7.0"], False, True),
-        (["3.7.0-ea.1"], False, False),
-        (["3.8.0-rc.1"], True, True),
-        (["3.6.15"], True, False),
-        (["3.7.15", "3.6.15"], True, False),
-        (["3.7.15", "3.7.3"], False, True),
-        (["3.7.15", ""], False, False),
-    ],
+DRESSED = Routing(
+    shares=(share(BLUE, 100),),
+    routes=(HOST, replace(HOST, rule="Path(`/`)")),
+    trial=(HOST, TCP),
+    fallback=share(BLUE, 0),
+    kept=share(BLUE, 0),
+    preview=PreviewShare(share=share(GREEN, 0), by=EVERY_WAY),
+    mirror=MirrorShare(share=share(GREEN, 0), percent=10),
+    loops=True,
 )
-def test_features_are_what_every_traefik_can_do(
-    versions: list[str], retry: bool, guard: bool
-) -> None:
-    """The oldest Traefik decides, and an unknown one rules everything out."""
-    assert features_of(versions) == Features(retry=retry, guard=guard)
+
+
+# --- what does not go by weight -------------------------------------------------------------------
+
+
+def test_the_routers_of_a_route_have_one_priority() -> None:
+    """Whatever is previewed, kept, copied or guarded outranks nobody that the route did not."""
+    for priority in (None, 7):
+        routes = (replace(HOST, priority=priority),)
+        made = traffic.render({WEB: replace(DRESSED, routes=routes)}, features=ALL)
+        routers = made["http"]["routers"]
+        for name in ("web", "web-guard", "web-preview-1", "web-kept-1", "web-mirrored-1"):
+            assert routers[name]["priority"] == (priority or len(HOST.rule)), name
+        assert routers["web-preview-2"].get("priority") == priority, "that is another host"
+
+
+def test_a_client_that_is_kept_is_known_by_traefiks_own_cookie() -> None:
+    """Traefik's value for a member of a weighted service: of its name, as it stands in the list."""
+    kept = Routing(shares=(share(GREEN, 100),), routes=(HOST,), kept=share(BLUE, 0))
+    rule = traffic.render({WEB: kept})["http"]["routers"]["web-kept-1"]["rule"]
+    assert hashlib.sha256(f"web-{BLUE}".encode()).hexdigest()[:16] in rule
+    assert "traefik\\-bg\\-web=" in rule
+
+
+def test_while_requests_are_held_nothing_else_is_done_with_them() -> None:
+    """Neither copied nor asked again elsewhere."""
+    held = replace(DRESSED, shares=(), holds_for=5.0, trial=())
+    routers = traffic.render({WEB: held}, features=ALL)["http"]["routers"]
+    assert not {name for name in routers if "guard" in name or "mirrored" in name}
+    assert routers["web"]["service"] == "web-held"
+    assert traffic.parse(traffic.encode(traffic.render({WEB: held}, features=ALL))) == {WEB: held}
+
+
+def test_tcp_gets_what_it_can() -> None:
+    """What reads requests is left out of it: there are none in TCP."""
+    plain = Routing(
+        shares=(share(BLUE, 100),),
+        routes=(TCP,),
+    )
+    everything = replace(DRESSED, shares=plain.shares, routes=plain.routes, trial=(), sticky=True)
+    assert traffic.render({WEB: everything}, features=ALL) == traffic.render(
+        {WEB: plain}, features=ALL
+    )
+
+
+def test_render_refuses_a_preview_that_cannot_be_asked_for() -> None:
+    """Rather than a rule that means something else."""
+    bad = PreviewShare(share=share(GREEN, 0), by=Preview(header=("X", "a\nb")))
+    with pytest.raises(ValueError, match="no request has the header value"):
+        traffic.render({WEB: replace(DRESSED, preview=bad)})
+
+
+def test_what_is_tried_asks_for_no_certificate() -> None:
+    """The name of a trial is nobody's, so nobody would sign one."""
+    tls = Json('{"certResolver":"le","domains":[{"main":"a"}],"options":"strict"}')
+    trial = (replace(HOST, tls=tls), replace(TCP, tls=tls))
+    made = traffic.render({WEB: Routing(trial=trial)})
+    assert made["http"]["routers"]["web-trial-1"]["tls"] == {"options": "strict"}
+    assert made["tcp"]["routers"]["web-trial-2"]["tls"] == {"options": "strict"}

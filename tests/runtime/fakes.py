@@ -498,6 +498,7 @@ class FakeRouter:
         """Every edition ever written, the newest last."""
         self.wake: Wake = lambda _app: None
         self.guard_available = True
+        self.hold_available = True
         self.refuses: dict[str, str] = {}
         """What Traefik says of routes with these rules."""
         self.write_takes = 0.002

@@ -155,6 +155,11 @@ class TraefikRouter:
         """Tell whether every Traefik can fail over by status."""
         return self._features.guard
 
+    @property
+    def hold_available(self) -> bool:
+        """Tell whether every Traefik can hold requests while nothing serves."""
+        return bool(self._features.hold)
+
     async def run(self) -> None:
         """Learn what is published, then write and confirm until cancelled."""
         await self._learn_until_known()
@@ -360,7 +365,9 @@ class TraefikRouter:
     def _learn(self, features: Features) -> None:
         """Write anew for what the Traefiks can do: an older one would refuse the whole document."""
         if features != self._features:
-            log.info("traefik.features", retry=features.retry, guard=features.guard)
+            log.info(
+                "traefik.features", retry=features.retry, guard=features.guard, hold=features.hold
+            )
             self._features = features
             self._asked.set()
             self._wake(None)

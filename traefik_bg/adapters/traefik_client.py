@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from traefik_bg.core import markers
+from traefik_bg.core.model import Protocol
 from traefik_bg.core.names import OURS
 
 ANSWER_TIMEOUT = 2.0  # the API answers in a millisecond; a Traefik slower than this is not well
@@ -123,14 +124,17 @@ class TraefikClient:
         """
         if endpoint.is_marker:
             return {}
-        path = f"/api/http/routers?status=disabled&per_page={PAGE}"
-        status, text = await self._get(endpoint, path)
         suffix = "@" + self._providers.get(endpoint.name, "file")
-        return {
-            router["name"].removesuffix(suffix): ", ".join(router.get("error") or ["no reason"])
-            for router in _mapping(f'{{"routers":{text}}}', status)["routers"]
-            if router["name"].endswith(suffix)
-        }
+        found: dict[str, str] = {}
+        for protocol in Protocol:
+            path = f"/api/{protocol}/routers?status=disabled&per_page={PAGE}"
+            status, text = await self._get(endpoint, path)
+            found |= {
+                router["name"].removesuffix(suffix): ", ".join(router.get("error") or ["no reason"])
+                for router in _mapping(f'{{"routers":{text}}}', status)["routers"]
+                if router["name"].endswith(suffix)
+            }
+        return found
 
     async def version(self, endpoint: Endpoint) -> str:
         """Return its version; empty when it cannot be asked.
@@ -142,6 +146,17 @@ class TraefikClient:
             return ""
         status, text = await self._get(endpoint, "/api/version")
         return str(_mapping(text, status).get("Version", ""))
+
+    async def entrypoint(self, endpoint: Endpoint) -> Mapping[str, Any]:
+        """Return our own entry point of it, by which requests can be held; empty: it has none.
+
+        Raises:
+            NoAnswer: it did not answer.
+        """
+        if endpoint.is_marker:
+            return {}
+        status, text = await self._get(endpoint, f"/api/entrypoints/{OURS}")
+        return _mapping(text, status) if status == 200 else {}
 
     async def everything(self, endpoint: Endpoint) -> Mapping[str, Any]:
         """Return all that it runs.

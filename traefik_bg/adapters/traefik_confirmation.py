@@ -25,7 +25,7 @@ from traefik_bg.adapters.traefik_client import (
 )
 from traefik_bg.adapters.traefik_ledger import Ledger
 from traefik_bg.adapters.traefik_publication import Publication
-from traefik_bg.core.features import Features, features_of
+from traefik_bg.core.features import Features, features_of, loop_of
 
 FIRST_LOOK = 0.002  # seconds; with throttle 0 Traefik needs two to four milliseconds
 QUICK_LOOK = 0.004
@@ -73,6 +73,8 @@ class _Watch:
     misses: int = 0
     lost_at: float | None = None
     version: str | None = None
+    loop: str = ""
+    """The URL by which it reaches itself."""
     disabled: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -100,6 +102,7 @@ class AskedConfirmation:
         self._watches: dict[str, _Watch] = {}
         self._looked_up: float | None = None
         self._looks = 0
+        self._said: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Observe for ever."""
@@ -167,7 +170,8 @@ class AskedConfirmation:
         versions = [watch.version for watch in self._watches.values()]
         known = [version for version in versions if version is not None]
         if len(known) == len(versions):
-            self._featured(features_of(known))
+            loops = [watch.loop for watch in self._watches.values()]
+            self._featured(features_of(known, loops))
         self._observed({name: watch.number for name, watch in self._watches.items()})
 
     async def _ask(self, client: TraefikClient, endpoint: Endpoint) -> None:
@@ -176,6 +180,7 @@ class AskedConfirmation:
         try:
             marker = await client.marker(endpoint)
             if watch.version is None or self._ledger.number(marker) is None:
+                watch.loop = await self._loop(client, endpoint)
                 watch.version = await client.version(endpoint)
             if newest is not None and marker == newest.marker:
                 watch.disabled = await client.disabled(endpoint)
@@ -187,6 +192,16 @@ class AskedConfirmation:
         if watch.lost_at is not None:
             log.info("traefik.found", address=endpoint.name, after=self._clock() - watch.lost_at)
             watch.lost_at = None
+
+    async def _loop(self, client: TraefikClient, endpoint: Endpoint) -> str:
+        entrypoint = await client.entrypoint(endpoint)
+        if not entrypoint:
+            return ""
+        url, reason = loop_of(entrypoint)
+        if reason and (endpoint.name, reason) not in self._said:
+            self._said.add((endpoint.name, reason))
+            log.warning("traefik.entrypoint_unusable", address=endpoint.name, reason=reason)
+        return url
 
     def _missed(self, name: str, watch: _Watch, reason: str) -> None:
         watch.misses += 1

@@ -45,6 +45,7 @@ class World:
     confirmed_for: float = 0.0
     weights_for: float = 0.0
     guard_available: bool = False
+    hold_available: bool = False
     now: float = 0.0
 
     @classmethod
@@ -60,6 +61,7 @@ class World:
             confirmed_for=seen.confirmed_for or 0.0,
             weights_for=seen.weights_for or 0.0,
             guard_available=seen.guard_available,
+            hold_available=seen.hold_available,
         )
 
     def observe(self) -> Observation:
@@ -75,6 +77,7 @@ class World:
             weights_for=self.weights_for,
             images={image: image in self.images for image in wanted},
             guard_available=self.guard_available,
+            hold_available=self.hold_available,
         )
 
     def apply(self, action: Action) -> None:

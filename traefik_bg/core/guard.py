@@ -19,9 +19,21 @@ def broken_by_publishing(seen: Observation, routing: Routing | None) -> str | No
     """Return which law the publication would break now, and how; None when it breaks none."""
     if routing is None:
         return "S3: the app is desired" if seen.desired is not None else None
-    is_held = routing.holds_for is not None
-    if not routing.shares and not is_held and seen.desired is not None and _has_healthy(seen):
+    return _emptied(seen, routing) or _unproven(seen, routing)
+
+
+def _emptied(seen: Observation, routing: Routing) -> str | None:
+    """Return how what could serve would get nothing; requests that are held lose nothing."""
+    if routing.shares:
+        is_held = routing.holds_for is not None
+        return "S3: requests would be held although something has weight" if is_held else None
+    if routing.holds_for is None and seen.desired is not None and _has_healthy(seen):
         return "S3: what is healthy and routed would get nothing any more"
+    return None
+
+
+def _unproven(seen: Observation, routing: Routing) -> str | None:
+    """Return how requests would get where nobody answers, or nobody known."""
     weights = sum(share.weight for share in routing.shares)
     if routing.shares and weights != FULL:
         return f"S1: the weights add up to {weights}"
@@ -30,6 +42,8 @@ def broken_by_publishing(seen: Observation, routing: Routing | None) -> str | No
         if (server.replica, server.address) not in running:
             return f"S7: nothing of that name runs at {server.address} ({server.replica})"
     for share in routing.all_shares:
+        if not share.servers:
+            return f"S1: no replica of {share.revision} would answer its requests"
         if not _is_proven(seen, share):
             return f"S1: no replica of {share.revision} is healthy"
     return None

@@ -160,6 +160,9 @@ class Routing:
     mirror: MirrorShare | None = None
     holds_for: float | None = None
     """Seconds that requests wait, when nothing is to serve for a moment; there are no shares."""
+    loops: bool = False
+    """Whether requests that wait can come back; to be confirmed before the first has to, and kept
+    until the last is through."""
 
     @property
     def weights(self) -> Mapping[RevisionId, int]:

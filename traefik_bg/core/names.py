@@ -9,16 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from traefik_bg.core.model import Routing
-
 OURS = "traefik-bg"
 """The marker (a router and a middleware) and the servers transport."""
 RETRY = "traefik-bg-retry"
 """The middleware that tries another replica while no byte was sent."""
 CATCH = "traefik-bg-catch"
 """The middleware that swallows green's failing answers, so that blue's can be given."""
+LOOP = "traefik-bg-loop"
+"""The service that leads back into the same Traefik, by the entry point `traefik-bg`."""
+WAIT = "traefik-bg-wait"
+"""The middleware that answers a held request: not yet."""
+BACK = "traefik-bg-back"
+"""The middleware that takes off a held request what brought it back."""
+LATE = "traefik-bg-late"
+"""The middleware that tells a client that nothing served for too long."""
 
-_DERIVED = re.compile(r"-(guard|caught|trial-\d+|route-\d+(-guard)?|[0-9a-f]{8})$")
+_DERIVED = re.compile(
+    r"-(guard|caught|mirrored|held|(trial|preview|kept|mirrored)-\d+|route-\d+(-guard)?|[0-9a-f]{8})$"
+)
+_ROUTER = re.compile(r"-((trial|preview|kept|mirrored)-\d+|held|(route-\d+-)?guard|route-\d+)$")
 
 
 def router_name(app: str, number: int) -> str:
@@ -26,14 +35,44 @@ def router_name(app: str, number: int) -> str:
     return app if number == 1 else f"{app}-route-{number}"
 
 
-def router_names(app: str, routing: Routing) -> list[str]:
-    """Return the names of the routers of an app, one for each route."""
-    return [router_name(app, number) for number in range(1, len(routing.routes) + 1)]
-
-
 def trial_name(app: str, number: int) -> str:
     """Return the name of the router that tries an app's route; routes are counted from 1."""
     return f"{app}-trial-{number}"
+
+
+def preview_name(app: str, number: int) -> str:
+    """Return the name of a router to green for those who ask for it; counted from 1."""
+    return f"{app}-preview-{number}"
+
+
+def kept_name(app: str, number: int) -> str:
+    """Return the name of the router of a route to blue for the clients that began there."""
+    return f"{app}-kept-{number}"
+
+
+def copied_name(app: str, number: int) -> str:
+    """Return the name of the router of a route whose requests may be copied."""
+    return f"{app}-mirrored-{number}"
+
+
+def mirrored_name(app: str) -> str:
+    """Return the name of the service that asks an app, and green too."""
+    return f"{app}-mirrored"
+
+
+def held_name(app: str) -> str:
+    """Return the name of what holds the requests of an app, and of where they come back."""
+    return f"{app}-held"
+
+
+def waiting_name(app: str) -> str:
+    """Return the name of the middleware that knows how long the requests of an app wait."""
+    return f"{app}-waiting"
+
+
+def cookie_name(app: str) -> str:
+    """Return the name of the cookie by which a client stays with its revision."""
+    return f"{OURS}-{app}"
 
 
 def balancer_name(app: str, revision: str) -> str:
@@ -51,9 +90,9 @@ def catcher_name(app: str) -> str:
     return f"{app}-caught"
 
 
-def replicas_name(app: str) -> str:
-    """Return the name of the middleware that holds the names of an app's replicas."""
-    return f"{app}-replicas"
+def notes_name(app: str) -> str:
+    """Return the name of the middleware that holds what Traefik has no field for."""
+    return f"{app}-notes"
 
 
 def owner(router: str, apps: Iterable[str]) -> str | None:
@@ -64,7 +103,7 @@ def owner(router: str, apps: Iterable[str]) -> str | None:
     """
     known = frozenset(apps)
     while True:
-        base = re.sub(r"(-trial-\d+|(-route-\d+)?(-guard)?)$", "", router)
+        base = _ROUTER.sub("", router)
         found = next((name for name in (router, base) if name in known), None)
         if found is not None or "-" not in router:
             return found
@@ -80,8 +119,8 @@ def collisions(names: Iterable[str]) -> dict[str, str]:
     names = frozenset(names)
     refused = {}
     for name in sorted(names):
-        if name == OURS:
-            refused[name] = f"the app name {OURS} is reserved for traefik-bg itself"
+        if name in {OURS, LOOP}:
+            refused[name] = f"the app name {name} is reserved for traefik-bg itself"
             continue
         base = _DERIVED.sub("", name)
         if base != name and base in names:

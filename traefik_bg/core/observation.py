@@ -111,6 +111,8 @@ class Observation:
     """What went wrong last with a replica or an image, where trying again may help."""
     guard_available: bool = False
     """Whether every Traefik knows how to fail over by status (3.7 and newer)."""
+    hold_available: bool = False
+    """Whether every Traefik can have requests wait while nothing serves."""
     evidence: Evidence | None = None
     """What Traefik counted since it runs the published split; None: it cannot be asked."""
     evidence_trouble: str = ""

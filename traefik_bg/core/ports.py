@@ -204,6 +204,11 @@ class Router(Protocol):
         """Tell whether every Traefik can fail over by status."""
         ...
 
+    @property
+    def hold_available(self) -> bool:
+        """Tell whether every Traefik can have requests wait while nothing serves."""
+        ...
+
 
 class Store(Protocol):
     """The memory: one record an app, and a history for people."""

@@ -43,9 +43,10 @@ def make_way(s: Situation) -> Decision | None:
             reason=f"{target.revision} is ready to start and waits for approval: promote or abort",
             phase=Phase.WAITING,
         )
+    if not s.is_confirmed and not s.is_holding and s.seen.published is not None:
+        return Decision(reason="waiting for Traefik to load the routing", phase=Phase.CONFIRMING)
     if not s.is_holding and s.routed.shares:
-        why = f"holding requests, until {target.revision} has taken over"
-        return publish(s, holding(s), why, Phase.SHIFTING)
+        return _hold(s, f"until {target.revision} has taken over")
     if not s.is_confirmed and s.seen.published is not None:
         return Decision(reason="waiting for Traefik to hold requests", phase=Phase.CONFIRMING)
     return _stop(s)
@@ -66,8 +67,7 @@ def bring_back(s: Situation) -> Decision | None:
     if any(replica.revision == s.bad for replica in s.occupants):
         if s.is_holding or not s.routed.shares:
             return None  # it is retired first
-        return publish(s, holding(s), "holding requests, until what ran before runs again",
-                       Phase.SHIFTING)  # fmt: skip
+        return _hold(s, "until what ran before runs again")  # fmt: skip
     idle = [
         replica
         for replica in s.resting
@@ -93,6 +93,11 @@ def _last_to_run(s: Situation) -> RevisionId:
     blue = None if rejection is None else rejection.blue
     found = [replica.revision for replica in s.resting]
     return max(sorted(found), key=lambda revision: (revision == blue, found.count(revision)))
+
+
+def _hold(s: Situation, until: str) -> Decision:
+    words = "holding requests" if s.seen.hold_available else "requests cannot be held here and fail"
+    return publish(s, holding(s), f"{words}, {until}", Phase.SHIFTING)
 
 
 def _stop(s: Situation) -> Decision:

@@ -32,7 +32,7 @@ def routing_at(situation: Situation, weight: int) -> Routing:
     target, blue = s.target, s.blue
     green = _share(s, target.revision, weight) if target else None
     shares: tuple[Share, ...]
-    is_awaited = target is not None or not blue
+    is_awaited = target is not None or blue in {None, s.bad}
     if s.is_exclusive and s.is_holding and is_awaited and not (green and weight > 0):
         return holding(s)
     if green is not None and (weight > 0 or blue is None):
@@ -109,6 +109,7 @@ def _dressed(s: Situation, shares: tuple[Share, ...]) -> Routing:
         routes=source.routes,
         sticky=source.sticky,
         keeps_sessions=keeps,
+        loops=s.is_exclusive or published.loops,
         trial=published.trial if is_pending else (),
         fallback=_fallback(s, weights.keys()),
         kept=_kept(s, weights.keys()) if keeps else None,

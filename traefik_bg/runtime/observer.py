@@ -121,6 +121,7 @@ class Observer:
             refusals=self._refusals(routing),
             failures=self._operations.failures,
             guard_available=self._router.guard_available,
+            hold_available=self._router.hold_available,
             evidence=self._witness.read(exposed) if self._witness is not None else None,
             evidence_trouble=self._witness.trouble if self._witness is not None else "",
             checks=self._inquiry.read(exposed) if self._inquiry is not None else {},
