@@ -204,13 +204,14 @@ class Situation:
 
     @property
     def resting(self) -> tuple[Replica, ...]:
-        """What ran before the target and could be started again, where only one may run."""
+        """What ran before the target and was stopped for it, where only one may run."""
         if not self.is_exclusive:
             return ()
         return tuple(
             replica
             for replica in self.replicas
             if replica.state is ContainerState.EXITED
+            and replica.is_blameless
             and replica.revision not in {self._target_revision, self.bad}
         )
 
