@@ -67,9 +67,14 @@ def test_without_a_pin_the_image_is_the_specs() -> None:
 def test_content_that_is_not_here_any_more_is_pulled_by_its_digest() -> None:
     """Exactly that, not what the tag has become."""
     gone = {"sha256:1": False, "acme/web@sha256:d1": False, "web:1": True}
-    assert looked(images=gone | {"web:1": False}) == "acme/web@sha256:d1"
-    made = decided(wanted=BLUE, record=KNOWN, images=gone | {"web:1": False})
+    assert looked(images=gone) == "acme/web@sha256:d1"
+    made = decided(wanted=BLUE, record=KNOWN, images=gone)
     assert made.actions == (PullImage(image="acme/web@sha256:d1"),)
+
+
+def test_content_of_which_nothing_is_known_is_taken_to_be_here() -> None:
+    """A look before the rollback was not for it: the tag would be a guess."""
+    assert looked(images={}) == "sha256:1"
 
 
 def test_content_that_cannot_be_had_any_more_is_replaced_by_what_the_tag_says() -> None:

@@ -38,15 +38,17 @@ def ways_to_have(spec: AppSpec, record: Record) -> tuple[str, ...]:
 
 
 def image_for(spec: AppSpec, seen: Observation, record: Record) -> str:
-    """Return what to create the spec's replicas from: what is here, else what to pull."""
-    ways = ways_to_have(spec, record)
-    here = next((way for way in ways if seen.images.get(way)), None)
-    if here is not None:
-        return here
+    """Return what to create the spec's replicas from, or what to pull for it first.
+
+    What is not known to be gone is taken to be here: trying tells. The tag, which may have moved,
+    is the last resort, even if there is something of that name.
+    """
     pin = pin_of(spec.revision, record)
-    if pin is not None and pin.digest and pin.digest not in seen.refusals:
-        return pin.digest
-    return spec.image
+    if pin is None:
+        return spec.image
+    if seen.images.get(pin.image_id, True):
+        return pin.image_id
+    return pin.digest if pin.digest and pin.digest not in seen.refusals else spec.image
 
 
 def pin_of(revision: RevisionId, record: Record) -> Pin | None:
