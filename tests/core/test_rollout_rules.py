@@ -352,6 +352,11 @@ def test_clients_get_their_cookie_before_anything_is_shifted() -> None:
     assert published_by(made) == with_cookies((BLUE, 100))
 
 
+def test_an_app_that_is_held_gets_no_cookies() -> None:
+    """It is left as it is, whatever changes."""
+    assert not at(replace(KEEPS, hold=True), 0).actions
+
+
 def test_after_the_cutover_blue_keeps_its_clients() -> None:
     """It has no weight, and is routed still."""
     made = at(KEEPS, 0, published=with_cookies((BLUE, 100)))

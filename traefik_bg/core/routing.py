@@ -101,15 +101,16 @@ def _dressed(s: Situation, shares: tuple[Share, ...]) -> Routing:
     if target is not None and s.seen.published is None:
         source = target
     is_pending = target is not None and published.trial == target.routes != source.routes
-    keeps = published.keeps_sessions
-    if target is not None:
+    keeps, loops = published.keeps_sessions, published.loops
+    if target is not None and not s.is_held:
         keeps = target.rollout.sessions is Sessions.KEEP
+        loops = loops or s.is_exclusive
     return Routing(
         shares=shares,
         routes=source.routes,
         sticky=source.sticky,
         keeps_sessions=keeps,
-        loops=s.is_exclusive or published.loops,
+        loops=loops,
         trial=published.trial if is_pending else (),
         fallback=_fallback(s, weights.keys()),
         kept=_kept(s, weights.keys()) if keeps else None,
