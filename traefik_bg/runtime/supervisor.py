@@ -61,6 +61,7 @@ class Supervisor:
         self._reconcilers: dict[AppName, Reconciler] = {}
         self.trouble: str | None = "starting"
         """Why the apps are not all known; None when they are."""
+        self._has_seen = False
 
     @property
     def statuses(self) -> Mapping[AppName, AppStatus]:
@@ -104,10 +105,13 @@ class Supervisor:
     def _say_trouble(self, trouble: str | None) -> None:
         if trouble == self.trouble:
             return
-        if trouble is not None:
+        if trouble is None:
+            self._has_seen = True
+            log.info("service.sees")
+        elif self._has_seen:
             log.warning("service.blind", reason=trouble)
         else:
-            log.info("service.sees")
+            log.info("service.blind", reason=trouble)  # nobody sees at once when starting
         self.trouble = trouble
 
     async def _roll_call(self) -> frozenset[AppName]:
