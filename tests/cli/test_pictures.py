@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from tests.cli.fake_service import V1, FakeService
 from tests.core.build import WEB, good, replicas, routing
-from traefik_bg.cli import tables
+from traefik_bg.cli import tables, words
 from traefik_bg.cli.plans import PlanView, plan_view, report
 from traefik_bg.cli.screen import clean
 from traefik_bg.core.forecast import forecast
@@ -110,13 +110,13 @@ def test_a_deployment_under_way_is_explained() -> None:
     service.worlds[WEB].desired = V2
     seen = app_view(service.until("baking").statuses[WEB], 100.0)
     text = "".join(drawn(part, 150) for part in tables.app_report(seen))
-    for words in (
+    for said in (
         f"to {V2.revision}, from {V1.revision}",
         "(green, 2 replicas)",
         f"web-{V1.revision}-0   blue",
         "traefik-bg promote web ends the wait",
     ):
-        assert words in text, words
+        assert said in text, said
 
 
 def test_an_app_that_leaves_is_explained() -> None:
@@ -143,7 +143,7 @@ def test_an_app_that_leaves_is_explained() -> None:
 )
 def test_durations_are_told_in_at_most_two_units(seconds: float, text: str) -> None:
     """Nobody counts in thousands of seconds."""
-    assert tables.duration(seconds) == text
+    assert words.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
