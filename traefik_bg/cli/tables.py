@@ -19,7 +19,7 @@ from traefik_bg.cli.screen import clean
 from traefik_bg.cli.words import NONE, duration, replicas, table
 
 if TYPE_CHECKING:
-    from traefik_bg.cli.client import AppsAnswer, DeploymentAnswer
+    from traefik_bg.cli.client import AppsAnswer, DeploymentAnswer, Noted
     from traefik_bg.web.view import AppView, ReplicaView, WeightView
 
 BAR = 10  # characters
@@ -247,9 +247,23 @@ def history_table(deployments: Iterable[DeploymentAnswer]) -> Table:
             past["revision"],
             moment(past["started"] or past["ended"]),
             NONE if took is None else duration(took),
-            Text(clean(past["reason"])),
+            Text(clean(_why(past, outcome))),
         )
     return made
+
+
+def _why(past: DeploymentAnswer, outcome: str) -> str:
+    """Return the reason without what the other columns say already."""
+    reason = past["reason"]
+    for said in (f"{past['revision']} is good: {past['image']} ", f"{outcome} "):
+        reason = reason.removeprefix(said)
+    return reason
+
+
+def notes(journal: Iterable[Noted]) -> Iterator[Text]:
+    """Return what else was noted of an app: commands, and what became of them."""
+    for noted in journal:
+        yield Text(f"{moment(noted['at'])}  ", "dim").append(clean(noted["sentence"]), "not dim")
 
 
 def moment(text: str | None) -> str:
