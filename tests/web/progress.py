@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.core.build import WEB, app, good, replicas, routing
+from tests.core.build import WEB, app, good, replica, replicas, routing
 from traefik_bg.core.evidence import CheckResult, CheckVerdict, Evidence, Figures
 from traefik_bg.core.model import AppSpec, MirrorShare, PreviewShare, Route, Routing, Server, Share
-from traefik_bg.core.observation import Observation
+from traefik_bg.core.observation import ContainerState, Observation
 from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import RoutingState
 from traefik_bg.core.record import Deployment, Record
@@ -21,6 +21,7 @@ from traefik_bg.core.rollout import (
     Preview,
     Rollout,
     Step,
+    Strategy,
 )
 from traefik_bg.runtime.reconciler import AppStatus
 
@@ -129,14 +130,36 @@ def evidence(
     return {"evidence": known, "checks": PASSED}
 
 
-def copying(**seen: Any) -> AppStatus:
+def copying(green: AppSpec = GREEN, **seen: Any) -> AppStatus:
     """Return the status while green gets copies."""
     made = replace(
         routing((BLUE, 100)),
-        preview=preview_of(GREEN),
-        mirror=MirrorShare(share=share(GREEN), percent=10),
+        preview=preview_of(green),
+        mirror=MirrorShare(share=share(green), percent=10),
     )
-    return at(0, published=made, **seen)
+    return at(0, green=green, published=made, **seen)
+
+
+def held(*, is_possible: bool = True) -> AppStatus:
+    """Return the status while nothing serves, because only one version may run."""
+    wanted = replace(GREEN, rollout=Rollout(strategy=Strategy.RECREATE))
+    stopped = replicas(BLUE, state=ContainerState.EXITED, is_blameless=True)
+    coming = replica(wanted, 0, state=ContainerState.CREATED)
+    nothing = Routing(routes=BLUE.routes, holds_for=30.0, loops=True)
+    return at(
+        0,
+        green=wanted,
+        published=nothing,
+        replicas_seen=(*stopped, coming),
+        stood_for=4.0,
+        hold_available=is_possible,
+    )
+
+
+def keeping() -> AppStatus:
+    """Return the status while clients finish on blue, when the deployment itself is over."""
+    kept = replace(routing((GREEN, 100)), kept=share(BLUE), keeps_sessions=True)
+    return at(100, record=good(GREEN, BLUE), published=kept, stood_for=12.0)
 
 
 def tls(spec: AppSpec) -> AppSpec:
