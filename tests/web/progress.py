@@ -57,6 +57,7 @@ PASSED = {
     "gate": CheckResult(verdict=CheckVerdict.GOOD, detail="open until 5 pm"),
     "script": CheckResult(verdict=CheckVerdict.GOOD),
 }
+GOOD_FEW = Figures(requests=212, p50=0.011, p95=0.0755, p99=0.19, slowest=5.0)
 FEW = {**GOOD_ANSWERS, G: Figures(requests=12)}
 
 
@@ -153,6 +154,41 @@ def held(*, is_possible: bool = True) -> AppStatus:
         replicas_seen=(*stopped, coming),
         stood_for=4.0,
         hold_available=is_possible,
+    )
+
+
+def shown() -> AppStatus:
+    """Return the status that the documents show."""
+    route = Route(rule="Host(`web.example.com`)")
+    blue = replace(BLUE, image="acme/web:1.4.1", routes=(route,))
+    rollout = Rollout(
+        steps=(
+            Step(weight=5, pause=30.0),
+            Step(weight=25, needs_approval=True),
+            Step(weight=50, pause=60.0, needs_approval=True),
+        ),
+        analysis=Analysis(max_error_ratio=0.01, checks=(Check(name="cart", kind=CheckKind.QUERY),)),
+        preview=Preview(header=("X-Preview", "green")),
+    )
+    green = replace(blue, image="acme/web:1.4.2", rollout=rollout)
+    split = routing((blue, 95), (green, 5), fallback=blue)
+    published = replace(split, preview=preview_of(green))
+    figures = {blue.revision: GOOD_ANSWERS[B], green.revision: GOOD_FEW}
+    passed = {"cart": CheckResult(verdict=CheckVerdict.GOOD, detail="0.0021")}
+    deployment = Deployment(
+        number=7, revision=green.revision, image=green.image, blue=blue.revision
+    )
+    return at(
+        5,
+        green=green,
+        record=good(blue, deployment=deployment, deployments=7),
+        published=published,
+        replicas_seen=(
+            *replicas(blue, unrouted_for=None, health_reason="HTTP 200"),
+            *replicas(green, unrouted_for=None, health_reason="HTTP 200"),
+        ),
+        evidence=Evidence(figures=figures, share=4.8, fed_for=12.0),
+        checks=passed,
     )
 
 
