@@ -109,6 +109,7 @@ def at(
         left=decided.left,
         since=100.0 - stood_for,
         looked_at=looked_at,
+        said_at=looked_at,
         record=decided.record,
         seen=observed,
         routing=RoutingState(published=made, confirmed_for=stood_for),

@@ -289,6 +289,13 @@ def test_a_countdown_goes_on_between_two_looks() -> None:
     assert view(status, 500.0)["reason"].endswith("good in 0 s")
 
 
+def test_a_sentence_is_as_old_as_the_look_it_was_given_after() -> None:
+    """While the next one is under way, nothing counts up again."""
+    status = at(100, **evidence())
+    status.looked_at = 110.0
+    assert view(status, 110.0)["reason"].endswith("good in 38 s")
+
+
 def test_a_clock_that_stands_still_is_not_counted_on() -> None:
     """Nobody is promised an end that does not come nearer."""
     status = at(25, stood_for=20.0, **evidence(fed_for=2.0, got=0.0))

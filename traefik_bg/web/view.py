@@ -154,10 +154,11 @@ class AppView(TypedDict):
 
 def app_view(status: AppStatus, now: float) -> AppView:
     """Return what people may know of an app at this time of the loop."""
-    age = max(0.0, now - status.looked_at) if status.looked_at is not None else 0.0
+    age = _since(status.looked_at, now)
+    left = None if status.left is None else max(0.0, status.left - _since(status.said_at, now))
     seen = status.seen or Observation(app=status.app, desired=None)
-    is_running = status.left is not None
-    s = Situation(seen=_aged(seen, age, fed=age if is_running else 0.0), record=status.record)
+    fed = 0.0 if left is None else age
+    s = Situation(seen=_aged(seen, age, fed=fed), record=status.record)
     images = _images(s)
     replicas = _counted_replicas(s)
     target = s.target or s.record.good
@@ -166,8 +167,8 @@ def app_view(status: AppStatus, now: float) -> AppView:
         image=target.image if target else "",
         revision=target.revision if target else "",
         phase=status.phase,
-        reason=counted_down(status.reason, status.left, age),
-        left=None if status.left is None else round(max(0.0, status.left - age), 3),
+        reason=counted_down(status.reason, status.left, _since(status.said_at, now)),
+        left=None if left is None else round(left, 3),
         is_well=_is_well(status, s),
         trouble=status.trouble,
         since=round(max(0.0, now - status.since), 3) if status.since else None,
@@ -190,6 +191,10 @@ def app_view(status: AppStatus, now: float) -> AppView:
 
 
 # --- the present --------------------------------------------------------------------------------
+
+
+def _since(at: float | None, now: float) -> float:
+    return 0.0 if at is None else max(0.0, now - at)
 
 
 def _aged(seen: Observation, seconds: float, *, fed: float) -> Observation:
