@@ -24,6 +24,7 @@ from tests import documents
 from tests.cli.fake_service import FakeService
 from tests.documents import README, ROOT, SETTINGS_PAGE
 from tests.first_minute import DESIRED, FirstMinute, said, sample, status_of_all, status_of_one
+from tests.web.progress import shown
 from traefik_bg import __version__, logs
 from traefik_bg.adapters import docker_settings
 from traefik_bg.adapters.checks import environment
@@ -52,10 +53,12 @@ from traefik_bg.core.ports import Subject
 from traefik_bg.settings import CONFIG_FLAG, CONFIG_VARIABLE, SETTINGS, load_settings
 from traefik_bg.web.provider import Provider
 from traefik_bg.web.server import application
+from traefik_bg.web.view import app_view
 
 CHANGELOG = ROOT / "CHANGELOG.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 DESIRED_PAGE = ROOT / "docs/desired-state.md"
+PROGRESSIVE = ROOT / "docs/progressive-delivery.md"
 TESTING = ROOT / "docs/testing.md"
 TRAEFIK = ROOT / "docs/traefik.md"
 TROUBLESHOOTING = ROOT / "docs/troubleshooting.md"
@@ -198,6 +201,12 @@ def test_the_tables_of_the_first_minute_are_those_of_status() -> None:
     shown = "".join(blocks(README, "console"))
     for printed in (during, after):
         assert "\n".join(printed) in shown
+
+
+def test_the_picture_of_a_canary_is_what_status_prints() -> None:
+    """docs/progressive-delivery.md shows a deployment in a step."""
+    printed = status_of_one(app_view(shown(), 100.0))
+    assert "\n".join(printed) in "".join(blocks(PROGRESSIVE, "console"))
 
 
 # --- examples -------------------------------------------------------------------------------------

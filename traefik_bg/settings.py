@@ -173,8 +173,9 @@ class Settings:
     dynamic_dir: Path | None = _setting(
         None,
         _path,
-        "folder that Traefik's file provider watches. Empty, the default, as it must be made known "
-        "to Traefik too: nothing is written, and Traefik fetches /provider",
+        "folder that Traefik's file provider watches, as this service sees it; the routing is "
+        "written there. Empty, the default: nothing is written, and Traefik has to fetch it from "
+        "/provider",
         is_optional=True,
     )
     traefik_api: tuple[str, ...] = _urls(
@@ -204,8 +205,9 @@ class Settings:
     address_by: AddressBy = _setting(
         AddressBy.NAME,
         _one_of(AddressBy),
-        "how Traefik is told where a replica is: by name, when it is a container in that network, "
-        "or by ip, when it runs on the host. name by default: names are never used again",
+        "how Traefik reaches replicas. name, the default: by the container's name, where Traefik "
+        "is a container in their network; names are never used again. ip: by its address, where "
+        "Traefik runs on the host itself",
     )
     listen: Address = _setting(
         Address("127.0.0.1", 8090),
@@ -227,8 +229,9 @@ class Settings:
     instance: str = _setting(
         "default",
         _label,
-        "name of this service, for several can share one Docker: only containers that carry it are "
-        "touched. default by default; changing it abandons what runs",
+        "name of this service, where several share one Docker: each touches only the containers "
+        "that are labelled with its own name. The name is 'default' unless set; after a change, "
+        "what ran under the old name is left alone, and goes on running",
     )
     resync: float = _setting(
         10.0,
@@ -244,7 +247,8 @@ class Settings:
     log_level: LogLevel = _setting(
         LogLevel.INFO,
         _one_of(LogLevel),
-        "debug, info, warning or error. info by default: one line whenever something changes",
+        "the least that is logged: debug (every look), info (whatever changes; the default), "
+        "warning (what needs attention) or error",
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Cli, Serve
-from tests.cli.fake_service import V1, FakeService, Served
+from tests.cli.fake_service import EPOCH, V1, FakeService, Said, Served
 from tests.core.build import WEB, app
 
 # --- commands -------------------------------------------------------------------------------------
@@ -123,6 +124,33 @@ def test_history_tells_outcome_duration_and_reason(cli: Cli, rejected: Served) -
     assert "exited with code 1" in newest
     assert "succeeded" in oldest
     assert "1 min 15 s" in oldest
+
+
+def test_the_reason_in_the_history_says_what_the_columns_do_not(cli: Cli, serve: Serve) -> None:
+    """Outcome, version and revision have columns of their own."""
+    service = FakeService.of(V1).settle()
+    service.worlds[WEB].desired = replace(V1, image="ghcr.io/acme/web:2")
+    at = serve(service.until("baking"))
+    cli("abort", "web", at=at)
+    lines = cli("history", "web", at=at).stdout.splitlines()
+    assert re.search(r"aborted .* by the operator$", lines[1])
+    assert not re.search(r"aborted .* aborted by", lines[1])
+    assert lines[2].endswith("serves with 2 replicas")
+    assert "is good" not in lines[2]
+
+
+def test_a_rollback_from_a_settled_app_stands_in_the_history(cli: Cli, serve: Serve) -> None:
+    """It ends no deployment; what was said, and how long the way back took, stands below."""
+    service = FakeService.of(V1).settle()
+    service.worlds[WEB].desired = replace(V1, image="ghcr.io/acme/web:2")
+    at = serve(service.settle())
+    cli("rollback", "web", at=at)
+    service.said.insert(0, Said(at=EPOCH, sentence=f"all traffic is back on {V1.revision}"))
+    lines = cli("history", "web", at=at).stdout.splitlines()
+    assert [line.split()[1] for line in lines[1:3]] == ["succeeded", "succeeded"]
+    assert lines[3:5] == ["", "What was said:"]
+    assert lines[5].endswith(f"  all traffic is back on {V1.revision}")
+    assert f"  rollback: going back to {V1.revision} ({V1.image})" in lines[6]
 
 
 def test_history_of_an_app_that_was_never_deployed(cli: Cli, serve: Serve) -> None:

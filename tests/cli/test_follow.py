@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from tests.cli.conftest import Cli, Serve, on_a_terminal
 from tests.cli.fake_service import V1, FakeService, Served
 from tests.core.build import WEB
-from traefik_bg.core.rollout import Approval, Rollout
+from traefik_bg.core.evidence import Evidence, Figures
+from traefik_bg.core.forecast import World
+from traefik_bg.core.observation import Observation
+from traefik_bg.core.rollout import Analysis, Approval, Rollout, Step
 
 # --- watching -------------------------------------------------------------------------------------
 
@@ -92,6 +98,100 @@ def test_deploy_and_wait_exits_with_1_when_it_is_rejected(cli: Cli, serve: Serve
     assert result.exit_code == 1
     for words in ("exited with code 1", "ghcr.io/acme/web:1 serves", "│ KeyError", "What to do:"):
         assert words in result.stdout, words
+
+
+STEPS = Rollout(
+    steps=(Step(weight=5, pause=5.0), Step(weight=25, pause=5.0), Step(weight=50, pause=5.0)),
+    analysis=Analysis(max_error_ratio=0.01),
+    bake=10.0,
+)
+
+
+def test_deploy_and_wait_tells_each_step_once(cli: Cli, serve: Serve) -> None:
+    """Steps differ in numbers only, but each of them is news."""
+    stepwise = replace(V1, rollout=STEPS)
+    service = FakeService.of(stepwise).settle()
+    service.worlds[WEB].answers_well = True
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait",
+                 at=serve(service, speed=0.1))  # fmt: skip
+    assert result.exit_code == 0
+    told = ("has 5 %", "has 25 %", "has 50 %", "kept warm")
+    assert [result.stdout.count(words) for words in told] == [1, 1, 1, 1]
+
+
+class Failing(World):
+    """A world in which green answers badly as soon as it has traffic."""
+
+    def observe(self) -> Observation:
+        seen = super().observe()
+        if self.desired is None or seen.published is None:
+            return seen
+        green = self.desired.revision
+        is_bad = seen.published.weights.get(green, 0) in {5, 25} and (seen.weights_for or 0) > 2
+        fine = Figures(requests=100, p95=0.02)
+        bad = Figures(requests=80, errors=8, p95=0.4) if is_bad else Figures(requests=40, p95=0.02)
+        return replace(seen, evidence=Evidence(figures={V1.revision: fine, green: bad}))
+
+
+def test_a_rejection_for_its_answers_tells_them(cli: Cli, serve: Serve) -> None:
+    """The limit that was broken, and what had been counted of both versions."""
+    service = FakeService.of(V1).settle()
+    before = service.worlds[WEB]
+    stepwise = replace(V1, rollout=STEPS)
+    service.worlds[WEB] = Failing(
+        app=WEB,
+        desired=stepwise,
+        record=before.record,
+        replicas=before.replicas,
+        published=before.published,
+    )
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait",
+                 at=serve(service, speed=0.02))  # fmt: skip
+    assert result.exit_code == 1
+    assert "10 % of its requests failed (8 of 80), more than 1 %" in result.stdout
+    assert f"{V1.revision} (blue): 100 requests, errors: 0, p95 20 ms" in result.stdout
+    assert re.search(r"\(green\): \d+ requests, errors: ", result.stdout)
+
+
+def test_waiting_ends_in_time_and_the_deployment_goes_on(cli: Cli, serve: Serve) -> None:
+    """A pipeline that nobody gives an approval to does not hang."""
+    manual = replace(V1, rollout=Rollout(approval=Approval.MANUAL))
+    at = serve(FakeService.of(manual).settle(), speed=0.3)
+    arguments = ("deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", "--timeout", "1500ms")
+    result = cli(*arguments, at=at)
+    assert result.exit_code == 1
+    assert "not over after 1.5 s, and the deployment goes on (waiting for approval: " in (
+        result.stdout
+    )
+    assert "traefik-bg abort web ends it" in result.stdout
+    assert at.service.worlds[WEB].record.deployment is not None
+    outcome = json.loads(cli(*arguments, "--json", at=at).stdout)
+    assert (outcome["is_well"], outcome["is_over"]) == (False, False)
+
+
+def test_a_service_that_stays_away_is_not_waited_for_longer_either(cli: Cli) -> None:
+    """Who cannot even give the command gets the usual answer."""
+    away = ("--listen", "127.0.0.1:1")
+    result = cli("deploy", "web", "--image", "web:2", "--wait", "--timeout", "1", *away)
+    assert result.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--wait", "--timeout", "soon"], "'soon' must be a duration"),
+        (["--wait", "--timeout", "0"], "longer than 0"),
+        (["--timeout", "1m"], "--timeout is for --wait"),
+    ],
+    ids=["no duration", "nothing", "no wait"],
+)
+def test_a_timeout_that_means_nothing_is_bad_input(
+    cli: Cli, settled: Served, arguments: list[str], words: str
+) -> None:
+    """And nothing is deployed."""
+    result = cli("deploy", "web", "--image", "web:2", *arguments, at=settled)
+    assert (result.exit_code, words in result.stderr) == (2, True)
+    assert settled.posted == []
 
 
 def test_deploy_and_wait_for_what_serves_already_ends_at_once(cli: Cli, settled: Served) -> None:

@@ -11,13 +11,15 @@ from rich.console import Console, RenderableType
 
 from tests.cli.fake_service import V1, FakeService
 from tests.core.build import WEB, good, replicas, routing
-from traefik_bg.cli import tables
+from tests.web import progress as stages
+from traefik_bg.cli import tables, words
 from traefik_bg.cli.plans import PlanView, plan_view, report
 from traefik_bg.cli.screen import clean
 from traefik_bg.core.forecast import forecast
 from traefik_bg.core.model import AppSpec, canonical_json
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.record import Record
+from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.view import AppView, app_view
 
 SECRET = canonical_json({"environment": {"PASSWORD": "hunter2"}})
@@ -110,13 +112,128 @@ def test_a_deployment_under_way_is_explained() -> None:
     service.worlds[WEB].desired = V2
     seen = app_view(service.until("baking").statuses[WEB], 100.0)
     text = "".join(drawn(part, 150) for part in tables.app_report(seen))
-    for words in (
+    for said in (
         f"to {V2.revision}, from {V1.revision}",
         "(green, 2 replicas)",
         f"web-{V1.revision}-0   blue",
         "traefik-bg promote web ends the wait",
     ):
-        assert words in text, words
+        assert said in text, said
+
+
+def picture(status: AppStatus, width: int = 120, now: float = 100.0) -> list[str]:
+    """Return the report of an app as lines."""
+    parts = tables.app_report(app_view(status, now))
+    return [line.rstrip() for part in parts for line in drawn(part, width).splitlines()]
+
+
+def test_a_canary_is_drawn_with_its_steps_and_what_traefik_counted() -> None:
+    """Where it is, how it answers, how to see it, and what to do: on one screen."""
+    assert picture(stages.at(25, **stages.evidence(got=23.1)))[:22] == [
+        "web: shifting for 12 s",
+        "  46a3acc9 has 25 %, next step in 18 s",
+        "",
+        "desired     web:2 (46a3acc9), 2 replicas",
+        "deployment  number 7: to 46a3acc9, from c1f33c9b",
+        (
+            "traffic     ████████▒▒ 75/25 %  c1f33c9b (blue, 2 replicas)  46a3acc9 (green, 2 replicas); "
+            "confirmed by Traefik"
+        ),
+        (
+            "steps       ✓ 10 % copied  ✓ approval  ✓ 5 %  ▸ 25 % (12 of 30 s, then approval)  "
+            "50 % (approval)  100 %  bake"
+        ),
+        """preview     curl -H 'X-Preview: it'"'"'s green' http://web.example/""",
+        "            curl --cookie preview=green http://web.example/",
+        "share       23 % of the traffic really, 25 % asked",
+        "analysis    good: none of its 980 requests failed, p95 76 ms; checks passed: gate, script",
+        "checks      gate: good (open until 5 pm), script: good",
+        "routes      Host(`web.example`)",
+        "good        web:1 (c1f33c9b)",
+        "",
+        "ANSWERS OF   ROLE    REQUESTS   ERRORS        P50     P95     P99",
+        "c1f33c9b     blue    4210       3 (0.071 %)   12 ms   80 ms   210 ms",
+        "46a3acc9     green   980        0             11 ms   76 ms   ≥ 5 s",
+        "",
+        "REPLICA          ROLE    STATE     HEALTH    TRAFFIC   OPEN   RESTARTS   DETAIL",
+        "web-c1f33c9b-0   blue    running   healthy   yes       -      0",
+        "web-c1f33c9b-1   blue    running   healthy   yes       -      0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (
+            stages.copying(**stages.evidence()),
+            ("steps       ▸ 10 % copied (12 s of 1 min)  approval  5 %  25 % (approval)  "
+            "50 % (approval)  100 %  bake"),
+        ),
+        (
+            stages.copying(**stages.evidence()),
+            "copies      10 % of the requests (GET and HEAD) to 46a3acc9; nobody sees its answers",
+        ),
+        (
+            stages.at(25, stood_for=40.0, **stages.evidence(fed_for=40.0)),
+            ("steps       ✓ 10 % copied  ✓ approval  ✓ 5 %  ▸ 25 % (30 of 30 s, waits for approval)  "
+            "50 % (approval)  100 %  bake"),
+        ),
+        (
+            stages.at(25, stood_for=40.0, evidence_trouble="connection refused"),
+            "evidence    none: connection refused",
+        ),
+        (
+            stages.at(25, stood_for=40.0, evidence_trouble="connection refused"),
+            "checks      gate: not answered yet, script: not answered yet",
+        ),
+        (
+            stages.at(100, **stages.evidence()),
+            "warm        c1f33c9b, to which all traffic goes back if there is trouble",
+        ),
+        (stages.held(), "requests    are held, at most 26 s more"),
+        (
+            stages.held(is_possible=False),
+            "requests    fail: nothing serves, and Traefik cannot hold them",
+        ),
+        (stages.keeping(), "sessions    that began on c1f33c9b finish there, at most 18 s"),
+    ],
+    ids=[
+        "clock of copies", "copies", "approval", "no evidence", "no answers", "warm", "held",
+        "not held", "sessions",
+    ],
+)  # fmt: skip
+def test_what_goes_on_beside_the_weights_has_a_line(status: AppStatus, line: str) -> None:
+    """Each in words that can be read without the manual."""
+    assert " ".join(line.split()) in [" ".join(drawn.split()) for drawn in picture(status)]
+
+
+def test_a_forecast_goes_on_behind_an_approval() -> None:
+    """Where it waits, what comes then counted from there, and what it takes for granted."""
+    seen = Observation(
+        app=WEB,
+        desired=stages.GREEN,
+        replicas=replicas(stages.BLUE, unrouted_for=None),
+        published=routing((stages.BLUE, 100)),
+        confirmed_for=100.0,
+        weights_for=100.0,
+        images={stages.GREEN.image: True},
+    )
+    made = plan_view(WEB, list(forecast(seen, good(stages.BLUE))))
+    lines = [line.plain for line in report(made)]
+    for line in (
+        (
+            "    62.0 s    46a3acc9 is healthy and waits for approval: promote or abort; once it is "
+            "promoted:"
+        ),
+        "   + 0.0 s    46a3acc9 has 5 %, next step in 30 s, if its answers are good",
+        "  + 60.0 s    46a3acc9 has 25 %, next step when it is promoted; once it is promoted:",
+        "  + 60.0 s    46a3acc9 is good: web:2 serves with 2 replicas",
+    ):
+        assert line in lines, lines
+    assert " and 3 approvals if all goes well, its answers too " in lines[-1]
+    assert [stage["approvals"] for stage in made["stages"] if stage["awaits_approval"]] == [0, 1, 2]
+    assert "preview of 46a3acc9" in "".join(lines)
+    assert "10 % copied to 46a3acc9" in "".join(lines)
 
 
 def test_an_app_that_leaves_is_explained() -> None:
@@ -143,7 +260,7 @@ def test_an_app_that_leaves_is_explained() -> None:
 )
 def test_durations_are_told_in_at_most_two_units(seconds: float, text: str) -> None:
     """Nobody counts in thousands of seconds."""
-    assert tables.duration(seconds) == text
+    assert words.duration(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from traefik_bg.core.actions import (
     RemoveReplica,
     StartReplica,
     StopReplica,
+    counted_down,
     subject,
 )
 from traefik_bg.core.model import MirrorShare, PreviewShare, ReplicaName, Routing
@@ -69,3 +70,20 @@ def test_an_action_says_what_it_does_and_what_it_is_about(
     """The words go into the log and the forecast; the subject orders actions."""
     assert str(action) == words
     assert subject(action) == about
+
+
+@pytest.mark.parametrize(
+    ("left", "since", "later"),
+    [
+        (15.0, 4.0, "rejected x: 15 s late; good in 11 s"),
+        (15.0, 60.0, "rejected x: 15 s late; good in 0 s"),
+        (None, 4.0, "rejected x: 15 s late; good in 15 s"),
+        (7.0, 4.0, "rejected x: 15 s late; good in 15 s"),
+    ],
+    ids=["later", "over", "no countdown", "of another sentence"],
+)
+def test_a_countdown_reads_on_without_another_look(
+    left: float | None, since: float, later: str
+) -> None:
+    """What is left is less by the time that has passed; numbers that mean something else stay."""
+    assert counted_down("rejected x: 15 s late; good in 15 s", left, since) == later

@@ -18,12 +18,25 @@ from traefik_bg.core.actions import (
     RemoveReplica,
     StartReplica,
     StopReplica,
+    counted_down,
+    seconds_left,
 )
 from traefik_bg.core.forecast import World, forecast
 from traefik_bg.core.model import ReplicaName
 from traefik_bg.core.observation import ContainerState, Health, Observation
 from traefik_bg.core.record import Record
-from traefik_bg.core.rollout import Approval, Rollout
+from traefik_bg.core.rollout import (
+    Analysis,
+    Approval,
+    Check,
+    CheckKind,
+    Inconclusive,
+    Mirror,
+    Rollout,
+    Sessions,
+    Step,
+    Strategy,
+)
 
 BLUE, GREEN = app("web:1"), app("web:2")
 B, G = BLUE.revision, GREEN.revision
@@ -76,11 +89,82 @@ def test_a_canary_is_foretold_step_by_step() -> None:
     assert weights[:3] == [10, 50, 100]
 
 
-def test_what_waits_for_an_operator_is_foretold_up_to_there() -> None:
-    """Nobody can know when they will say so."""
-    wanted = replace(GREEN, rollout=Rollout(approval=Approval.MANUAL))
+def test_what_waits_for_an_operator_is_foretold_as_if_they_said_so() -> None:
+    """Nobody can know when they will; what follows is told all the same, and what it is after."""
+    steps = (Step(weight=10, pause=30.0, needs_approval=True),)
+    wanted = replace(GREEN, rollout=Rollout(approval=Approval.MANUAL, steps=steps))
     stages = list(forecast(replace(SERVING, desired=wanted), good(BLUE)))
-    assert stages[-1].plan.phase is Phase.WAITING
+    waits = [(stage.after, stage.plan.reason) for stage in stages if stage.awaits_approval]
+    assert waits == [
+        (2.0, f"{G} is healthy and waits for approval: promote or abort"),
+        (32.0, f"{G} has 10 %, next step when it is promoted"),
+    ]
+    assert [stages[0].approvals, stages[-1].approvals] == [0, 2]
+    assert stages[-1].plan.phase is Phase.SETTLED
+
+
+def test_a_forecast_takes_the_answers_to_be_good() -> None:
+    """Unknown answers would have it wait, or be rejected; where they decide, it says so."""
+    check = Check(name="gate", kind=CheckKind.WEBHOOK)
+    strict = Analysis(
+        max_error_ratio=0.01,
+        max_p95=0.5,
+        worse_than_blue=1.5,
+        inconclusive=Inconclusive.REJECT,
+        checks=(check,),
+    )
+    rollout = Rollout(
+        steps=(Step(weight=10, pause=30.0),), mirror=Mirror(percent=5), analysis=strict
+    )
+    wanted = replace(GREEN, rollout=rollout)
+    stages = list(forecast(replace(SERVING, desired=wanted), good(BLUE)))
+    assert [(stage.after, stage.plan.reason) for stage in stages if stage.is_judged] == [
+        (2.0, f"{G} gets copies of 5 % of the requests, goes on in 30 s"),
+        (32.0, f"{G} has 10 %, next step in 30 s"),
+        (62.0, f"{G} has all traffic, {B} kept warm; good in 30 s"),
+    ]
+    assert stages[-1].plan.phase is Phase.SETTLED
+
+
+def test_holding_is_foretold() -> None:
+    """What must not run twice: requests wait, blue is stopped, green is started."""
+    wanted = replace(GREEN, rollout=Rollout(strategy=Strategy.RECREATE))
+    seen = replace(SERVING, desired=wanted, hold_available=True)
+    lines = [line for _, line in told(seen, good(BLUE))]
+    assert f"holding requests, until {G} has taken over" in lines
+    assert lines.index(f"starting web-{G}-0, web-{G}-1 (web:2)") > lines.index(
+        f"stopping web-{B}-0, web-{B}-1; requests are held"
+    )
+    assert lines[-1] == f"{G} serves with 2 replicas"
+
+
+ROLLOUTS = {
+    "canary": Rollout(steps=(Step(weight=10, pause=30.0),)),
+    "copies": Rollout(mirror=Mirror(percent=5)),
+    "sessions": Rollout(sessions=Sessions.KEEP, drain=600.0),
+    "recreate": Rollout(strategy=Strategy.RECREATE),
+}
+
+
+@pytest.mark.parametrize("rollout", ROLLOUTS.values(), ids=ROLLOUTS)
+def test_who_counts_down_says_how_much_is_left(rollout: Rollout) -> None:
+    """A countdown is in the sentence itself, and reads on without another look."""
+    wanted = replace(GREEN, rollout=rollout)
+    stages = list(forecast(replace(SERVING, desired=wanted, hold_available=True), good(BLUE)))
+    counting = [stage.plan for stage in stages if stage.plan.left is not None]
+    assert counting
+    for made in counting:
+        assert made.left is not None
+        assert seconds_left(made.left) in made.reason
+        later = counted_down(made.reason, made.left, 1.0)
+        assert later == made.reason.replace(seconds_left(made.left), seconds_left(made.left - 1))
+
+
+def test_a_countdown_is_foretold_once() -> None:
+    """A long drain is one line, not one a look."""
+    wanted = replace(GREEN, rollout=Rollout(drain=600.0))
+    lines = [line for _, line in told(replace(SERVING, desired=wanted), good(BLUE))]
+    assert sum(line.startswith("draining") for line in lines) <= 1
 
 
 def test_a_settled_app_has_nothing_to_foretell_but_itself() -> None:

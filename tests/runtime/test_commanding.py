@@ -122,6 +122,18 @@ async def test_rollback_goes_to_the_good_revision_before() -> None:
         assert stage.serves(V3)
 
 
+async def test_a_rollback_from_a_settled_app_is_no_deployment() -> None:
+    """It stands in the journal, with how long it took; the deployments stay as they ended."""
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        await stage.deployed(V2)
+        before = list(stage.store.endings)
+        await stage.command(Verb.ROLLBACK)
+        await stage.settle()
+        assert stage.store.endings == before
+        assert stage.record().deployment is None
+
+
 async def test_rollback_can_name_a_revision() -> None:
     """Three versions on, the first one is still known."""
     async with Stage() as stage:

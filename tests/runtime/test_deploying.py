@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from tests.core.build import WEB
 from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
-from traefik_bg.core.actions import Outcome, Phase
+from traefik_bg.core.actions import Outcome, Phase, seconds_left
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.model import AppSpec, Route
 from traefik_bg.core.rollout import Approval, Step
+from traefik_bg.web.view import app_view
 
 V1, V2, V3 = web("web:1"), web("web:2"), web("web:3")
 CANARY = web(
@@ -33,6 +35,23 @@ async def test_the_first_deployment_is_routed_once_all_replicas_are_healthy() ->
         assert stage.record().good == V1
         assert stage.reason == f"{V1.revision} serves with 2 replicas"
         assert stage.phase is Phase.SETTLED
+
+
+async def test_what_people_see_counts_down_without_more_looks() -> None:
+    """A bake is looked at seldom; who asks in between is told what is left by then."""
+    baking = replace(V2, rollout=replace(V2.rollout, bake=60.0))
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        stage.want(baking)
+        await stage.until(lambda: stage.phase is Phase.BAKING)
+        await asyncio.sleep(1.0)
+        status = stage.status()
+        assert status.left is not None
+        assert status.said_at is not None
+        now = asyncio.get_running_loop().time()
+        seen, later = app_view(status, now), app_view(status, now + 7.0)
+        assert seen["reason"].endswith(f"good in {seconds_left(seen['left'] or 0.0)}")
+        assert later["reason"].endswith(f"good in {seconds_left((seen['left'] or 0.0) - 7.0)}")
 
 
 async def test_a_deployment_adds_routes_drains_and_removes_in_this_order() -> None:

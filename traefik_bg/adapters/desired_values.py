@@ -96,23 +96,24 @@ def number(value: Any) -> float:
 def seconds(value: Any) -> float:
     """Return a duration in seconds; a bare number counts as seconds."""
     found = scalar(value, DURATION)
-    length = _length(found.text.replace(" ", ""))
-    if length is None:
+    amount = length(found.text.replace(" ", ""))
+    if amount is None:
         raise mistake(f"must be {DURATION}, not {found.shown}")
-    if length > YEAR:
+    if amount > YEAR:
         raise mistake(f"{found.shown} is longer than a year; is the unit right?")
-    return length
+    return amount
 
 
 def positive_seconds(value: Any) -> float:
     """Return a duration that is longer than nothing."""
-    length = seconds(value)
-    if length <= 0:
+    amount = seconds(value)
+    if amount <= 0:
         raise mistake("must be longer than 0")
-    return length
+    return amount
 
 
-def _length(written: str) -> float | None:
+def length(written: str) -> float | None:
+    """Return the seconds that a duration without blanks stands for; None: it is none."""
     if _NUMBER.fullmatch(written):
         return float(written)
     parts = _DURATION_PART.findall(written)
@@ -123,8 +124,8 @@ def _length(written: str) -> float | None:
 
 def duration_text(value: Any) -> str:
     """Return a duration in the one spelling that equal durations share."""
-    length = seconds(value)
-    return f"{length:.0f}s" if length == int(length) else f"{round(length * 1e6)}us"
+    amount = seconds(value)
+    return f"{amount:.0f}s" if amount == int(amount) else f"{round(amount * 1e6)}us"
 
 
 def size(value: Any) -> int:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,9 +19,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from traefik_bg.cli import screen, tables
+from traefik_bg.cli import progress, screen, tables
 from traefik_bg.cli.client import Client, Declined, Unreachable
 from traefik_bg.cli.frame import Exit
+from traefik_bg.cli.words import duration
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -38,6 +40,11 @@ _NUMBER = re.compile(r"\b\d+(\.\d+)?\b")
 def _kind(reason: str) -> str:
     """Return a sentence without its numbers: "in 3 s" and "in 2 s" are the same news."""
     return _NUMBER.sub("#", reason)
+
+
+def _novelty(view: AppView, sentence: str) -> object:
+    """Return what makes a sentence news: its kind, or another step of the deployment."""
+    return (_kind(sentence), progress.place(view["progress"], view["weights"]))
 
 
 def _require_away(error: Unreachable | Declined) -> None:
@@ -86,7 +93,7 @@ def _watch_live(look: Callable[[], Scene], console: Console) -> None:
 
 def _watch_lines(look: Callable[[], Scene], *, as_json: bool) -> None:
     """Print one line for each piece of news, for pipes."""
-    told: dict[str, str] = {}
+    told: dict[str, object] = {}
     is_away = False
     while True:
         try:
@@ -103,9 +110,9 @@ def _watch_lines(look: Callable[[], Scene], *, as_json: bool) -> None:
             is_away = False
         for view in views:
             news = f"{view['phase']}: {tables.sentence(view)}"
-            if told.get(view["name"]) == _kind(news):
+            if told.get(view["name"]) == _novelty(view, news):
                 continue
-            told[view["name"]] = _kind(news)
+            told[view["name"]] = _novelty(view, news)
             if as_json:
                 screen.show_json(view)
             else:
@@ -139,8 +146,12 @@ class Ended:
 
     is_well: bool
     sentence: str
+    numbers: tuple[str, ...] = ()
+    """What Traefik had counted of each revision, when it was rejected."""
     log: tuple[str, ...] = ()
     advice: str | None = None
+    is_over: bool = True
+    """False: we have waited long enough, but the deployment goes on."""
 
 
 @dataclass(kw_only=True)
@@ -154,8 +165,11 @@ class Wait:
     """Where the sentences go."""
     view: AppView | None = None
     """What was seen last."""
+    longest: float | None = None
+    """Seconds after which we wait no longer."""
     _began: float = field(default_factory=time.monotonic)
-    _told: str = ""
+    _told: object = None
+    _numbers: tuple[str, ...] = ()
     _was_desired: bool = False
     _away_since: float | None = None
 
@@ -168,7 +182,26 @@ class Wait:
                     if (ended := self._ended(self.view)) is not None:
                         return ended
                     self._tell(self.view, status)
-                time.sleep(POLL_WAITING)
+                left = self._left()
+                if left <= 0:
+                    return self._given_up()
+                time.sleep(min(POLL_WAITING, left))
+
+    def _left(self) -> float:
+        """Return for how many seconds we still wait."""
+        waited = time.monotonic() - self._began
+        return inf if self.longest is None else self.longest - waited
+
+    def _given_up(self) -> Ended:
+        view = self.view
+        where = f" ({view['phase']}: {tables.sentence(view)})" if view is not None else ""
+        return Ended(
+            False,
+            f"not over after {duration(self.longest or 0.0)}, and the deployment goes on{where}",
+            advice=f"traefik-bg status {self.app} shows how it goes, traefik-bg abort {self.app} "
+            "ends it",
+            is_over=False,
+        )
 
     @contextmanager
     def _spinner(self) -> Iterator[Status | None]:
@@ -205,7 +238,7 @@ class Wait:
             serving = ", ".join(w["image"] or w["revision"] for w in view["weights"])
             what = f"{serving} serves" if serving else "nothing serves"
             log = tuple(rejection["log"])
-            return Ended(False, f"{sentence}; {what}", log, view["advice"])
+            return Ended(False, f"{sentence}; {what}", self._numbers, log, view["advice"])
         good, revision = view["good"], desired["revision"]
         is_all = all(weight["revision"] == revision for weight in view["weights"])
         if good is None or good["revision"] != revision or view["deployment"] or not is_all:
@@ -215,7 +248,9 @@ class Wait:
 
     def _tell(self, view: AppView, status: Status | None) -> None:
         """Say what is new."""
-        desired = view["desired"]
+        desired, under_way = view["desired"], view["progress"]
+        if under_way is not None and under_way["answers"]:
+            self._numbers = tuple(map(progress.answers_line, under_way["answers"]))
         if desired is not None and desired["image"] == self.image:
             sentence = f"{view['phase']}: {tables.sentence(view)}"
             if view["phase"] == "paused" and view["advice"]:
@@ -227,9 +262,9 @@ class Wait:
         if status is not None:
             line = f"{self.elapsed()}  {sentence}"
             status.update(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
-        if _kind(sentence) == self._told:
+        if _novelty(view, sentence) == self._told:
             return
-        self._told = _kind(sentence)
+        self._told = _novelty(view, sentence)
         self.say(sentence)
 
     def say(self, sentence: str) -> None:

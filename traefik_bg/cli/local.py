@@ -91,7 +91,7 @@ def _found(desired: Desired) -> dict[str, object]:
 
 
 def _tell_found(path: Path, desired: Desired) -> None:
-    from traefik_bg.cli.tables import NONE, table
+    from traefik_bg.cli.words import NONE, table
 
     if not desired.apps:
         screen.say(f"{path} is fine: it names no apps, so nothing is to run")

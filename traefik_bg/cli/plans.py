@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from rich.text import Text
 
-from traefik_bg.cli.tables import duration
+from traefik_bg.cli.words import duration
 from traefik_bg.core.actions import (
     Action,
     CreateReplica,
@@ -42,6 +42,12 @@ class StageView(TypedDict):
     phase: str
     reason: str
     actions: list[ActionView]
+    awaits_approval: bool
+    """Nothing more happens until somebody promotes it; what follows is told as if they did."""
+    approvals: int
+    """How many approvals it comes after; `after` is without the time they take."""
+    is_judged: bool
+    """It goes on only if green's answers are good."""
 
 
 class PlanView(TypedDict):
@@ -61,6 +67,9 @@ def plan_view(app: AppName, stages: Sequence[Stage]) -> PlanView:
                 phase=stage.plan.phase,
                 reason=stage.plan.reason,
                 actions=list(_actions(stage.plan.actions)),
+                awaits_approval=stage.awaits_approval,
+                approvals=stage.approvals,
+                is_judged=stage.is_judged,
             )
             for stage in stages
         ],
@@ -93,20 +102,39 @@ def report(view: PlanView) -> Iterator[Text]:
         yield head.append(f": nothing to do: {why}", style="not bold")
         return
     yield head
+    promoted_at = None
     for stage in stages:
-        yield from _stage(stage)
+        yield from _stage(stage, since=promoted_at)
+        if stage["awaits_approval"]:
+            promoted_at = stage["after"]
     end = stages[-1]
+    approvals = end["approvals"]
+    waits = f" and {_counted(approvals)}" if approvals else ""
+    well = (
+        "all goes well, its answers too" if any(s["is_judged"] for s in stages) else "all goes well"
+    )
     yield Text(
-        f"  {_summary(stages)}; {end['phase']} after about {duration(end['after'])} if all goes "
-        f"well (a new replica is taken to be healthy after {ASSUMED_START:g} s)",
+        f"  {_summary(stages)}; {end['phase']} after about {duration(end['after'])}{waits} if "
+        f"{well} (a new replica is taken to be healthy after {ASSUMED_START:g} s)",
         style="dim",
     )
 
 
-def _stage(stage: StageView) -> Iterator[Text]:
+def _counted(approvals: int) -> str:
+    return "1 approval" if approvals == 1 else f"{approvals} approvals"
+
+
+def _stage(stage: StageView, *, since: float | None) -> Iterator[Text]:
+    """Return a stage as lines, with its time from now, or from the last approval."""
     after = f"{stage['after']:8.1f} s  "
+    if since is not None:
+        after = f"+ {stage['after'] - since:.1f}".rjust(8) + " s  "
+    if stage["awaits_approval"]:
+        yield Text(f"{after}  {stage['reason']}; once it is promoted:", style="yellow")
+        return
     if not stage["actions"]:
-        yield Text(f"{after}  {stage['reason']}", style="dim")
+        judged = ", if its answers are good" if stage["is_judged"] else ""
+        yield Text(f"{after}  {stage['reason']}{judged}", style="dim")
         return
     yield Text(f"{after}  {stage['reason']}:")
     for action in stage["actions"]:

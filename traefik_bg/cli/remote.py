@@ -14,6 +14,7 @@ from traefik_bg.cli.client import Client
 from traefik_bg.cli.follow import Ended, Scene, Wait
 from traefik_bg.cli.frame import CLIENT, AppArgument, Exit, JsonOption, with_settings
 from traefik_bg.core.commands import Verb
+from traefik_bg.core.errors import CommandRefused
 from traefik_bg.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,17 +94,25 @@ def _scene(client: Client, app: str | None) -> Scene:
 def history(
     settings: Settings,
     app: AppArgument,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, the newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=200, help="How many of each, the newest first.")
+    ] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an app's deployments: how they ended, how long they took, and why."""
+    """Show an app's deployments, how and why they ended, and the commands that were given."""
     answer = Client.of(settings).history(app, limit)
     if as_json:
         screen.show_json(answer)
-    elif answer["deployments"]:
+        return
+    if answer["deployments"]:
         screen.show(tables.history_table(answer["deployments"]))
     else:
         screen.say(f"{app} has not been deployed yet")
+    if answer["journal"]:
+        screen.say("")
+        screen.say("What was said:", style="bold")
+        for noted in tables.notes(answer["journal"]):
+            screen.say(noted)
 
 
 # --- commands -------------------------------------------------------------------------------------
@@ -125,17 +134,28 @@ def promote(
     settings: Settings,
     app: AppArgument,
     full: Annotated[
-        bool, typer.Option("--full", help="Leave out all further steps: all traffic now.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Leave out all further steps too: it gets all traffic now, and then bakes.",
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on without waiting: give approval, skip a step's pause, or end the bake."""
+    """Go on without waiting: give approval, skip a step's pause, or end the bake.
+
+    One step at a time; a green that is rejected for its answers is not saved by it.
+    """
     _give(settings, app, Verb.PROMOTE, {"full": True} if full else {}, as_json)
 
 
 @with_settings(*CLIENT)
 def abort(settings: Settings, app: AppArgument, as_json: JsonOption = False) -> None:
-    """Turn the deployment under way down, and go back to the good revision."""
+    """Turn the deployment under way down, and go back to the good revision.
+
+    All traffic goes back first, in one go; the reply says how long that took. What was turned down
+    is not tried again until the desired state changes, or retry is said.
+    """
     _go_back(settings, app, Verb.ABORT, {}, as_json)
 
 
@@ -145,11 +165,18 @@ def rollback(
     app: AppArgument,
     to: Annotated[
         str | None,
-        typer.Option(metavar="REVISION", help="Where to; by default the one before the good one."),
+        typer.Option(
+            metavar="REVISION",
+            help="Where to: one of the last five good ones, which status names. By default the one "
+            "before the good one; in a deployment, the good one.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go back to an earlier good revision; what is desired stays aside until it is edited."""
+    """Go back to an earlier good revision; what is desired stays aside until it is edited.
+
+    In a deployment it is what abort is, unless --to names another revision.
+    """
     _go_back(settings, app, Verb.ROLLBACK, {"to": to} if to else {}, as_json)
 
 
@@ -182,13 +209,23 @@ def _give(settings: Settings, app: str, verb: Verb, body: dict[str, object], as_
 def deploy(
     settings: Settings,
     app: AppArgument,
+    *,
     image: Annotated[str, typer.Option(metavar="IMAGE", help="The image to run from now on.")],
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow until it is good (exit 0) or rejected (exit 1).")
     ] = False,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="With --wait: the longest wait, such as 90 or 15m; then the deployment goes on, "
+            "and the exit code is 1.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write another image into the desired state, which deploys it."""
+    longest = _longest(timeout, wait)
     client = Client.of(settings)
     answer = client.command(app, "deploy", {"image": image})
     console = screen.err() if as_json else screen.out()
@@ -198,7 +235,7 @@ def deploy(
         if as_json:
             screen.show_json(answer)
         return
-    waiting = Wait(client=client, app=app, image=image, to=console)
+    waiting = Wait(client=client, app=app, image=image, to=console, longest=longest)
     try:
         ended = waiting.until_ended()
     except KeyboardInterrupt:
@@ -214,8 +251,24 @@ def deploy(
     raise typer.Exit(Exit.FINE if ended.is_well else Exit.NOT_WELL)
 
 
+def _longest(timeout: str | None, wait: bool) -> float | None:
+    """Return the longest wait in seconds; None: there is no limit."""
+    if timeout is None:
+        return None
+    from traefik_bg.adapters.desired_values import DURATION, length  # noqa: PLC0415 - takes long
+
+    seconds = length(timeout.replace(" ", ""))
+    if seconds is None or seconds <= 0:
+        raise CommandRefused(f"--timeout: {timeout!r} must be {DURATION}, longer than 0")
+    if not wait:
+        raise CommandRefused("--timeout is for --wait: without it, deploy waits for nothing")
+    return seconds
+
+
 def _tell_end(waiting: Wait, ended: Ended) -> None:
     waiting.say(screen.clean(ended.sentence))
+    for numbers in ended.numbers:
+        screen.say(screen.clean(f"           {numbers}"), to=waiting.to)
     for line in tables.log_lines(ended.log):
         screen.say(line, to=waiting.to)
     if ended.advice:
@@ -227,6 +280,7 @@ def _outcome(app: str, image: str, ended: Ended, view: AppView | None) -> dict[s
         "app": app,
         "image": image,
         "is_well": ended.is_well,
+        "is_over": ended.is_over,
         "sentence": ended.sentence,
         "status": view,
     }

@@ -10,19 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rich.console import Group, OverflowMethod, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from traefik_bg.cli import progress
 from traefik_bg.cli.screen import clean
+from traefik_bg.cli.words import NONE, duration, replicas, table
 
 if TYPE_CHECKING:
-    from traefik_bg.cli.client import AppsAnswer, DeploymentAnswer
+    from traefik_bg.cli.client import AppsAnswer, DeploymentAnswer, Noted
     from traefik_bg.web.view import AppView, ReplicaView, WeightView
 
 BAR = 10  # characters
 WIDE_ENOUGH = 120  # columns; with fewer the sentences would be a word a line
-NONE = "-"  # stands where there is nothing to say
 LAST_LINES = 12  # of a log: enough for the end of a traceback
 
 _STYLES = {
@@ -34,16 +35,6 @@ _STYLES = {
 }
 _OUTCOMES = {"succeeded": "green", "rejected": "red", "aborted": "yellow", "superseded": "yellow"}
 _HEALTH = {"healthy": "green", "unhealthy": "red", "starting": "cyan"}
-
-
-def table(*columns: str) -> Table:
-    """Return an empty table in the style of all."""
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for number, column in enumerate(columns):
-        is_last = number == len(columns) - 1
-        overflow: OverflowMethod = "fold" if is_last else "ellipsis"
-        made.add_column(column.upper(), no_wrap=not is_last, overflow=overflow)
-    return made
 
 
 # --- all apps -------------------------------------------------------------------------------------
@@ -136,6 +127,10 @@ def app_report(view: AppView) -> Iterator[Text | Table]:
         yield Text(f"  the desired state is not in force: {clean(view['desired_error'])}", "red")
     yield Text()
     yield from _facts(view)
+    under_way = view["progress"]
+    if under_way is not None and under_way["answers"]:
+        yield Text()
+        yield progress.answers_table(under_way)
     if view["replicas"]:
         yield Text()
         yield _replica_table(view["replicas"])
@@ -158,13 +153,15 @@ def _fact_rows(view: AppView) -> Iterator[tuple[str, Text]]:
     if (desired := view["desired"]) is None:
         yield "desired", Text("not any more")
     else:
-        count = _replicas(desired["replicas"])
+        count = replicas(desired["replicas"])
         yield "desired", Text(f"{desired['image']} ({desired['revision']}), {count}")
     if (deployment := view["deployment"]) is not None:
         blue = f", from {deployment['blue']}" if deployment["blue"] else ""
         text = f"number {deployment['number']}: to {deployment['revision']}{blue}"
         yield "deployment", Text(text)
     yield "traffic", _traffic(view)
+    if view["progress"] is not None:
+        yield from progress.rows(view["progress"])
     if view["routing"]["rules"]:
         yield "routes", Text(", ".join(view["routing"]["rules"]))
     if (good := view["good"]) is not None:
@@ -177,7 +174,7 @@ def _fact_rows(view: AppView) -> Iterator[tuple[str, Text]]:
 def _traffic(view: AppView) -> Text:
     text = bar(view["weights"])
     for weight in view["weights"]:
-        text.append(f"  {weight['revision']} ({weight['role']}, {_replicas(weight['replicas'])})")
+        text.append(f"  {weight['revision']} ({weight['role']}, {replicas(weight['replicas'])})")
     routing = view["routing"]
     if routing["refusal"]:
         return text.append(f"; Traefik refuses it: {clean(routing['refusal'])}", style="red")
@@ -189,9 +186,9 @@ def _traffic(view: AppView) -> Text:
     return text.append(f"; not confirmed by Traefik yet{why}", style="yellow")
 
 
-def _replica_table(replicas: Iterable[ReplicaView]) -> Table:
+def _replica_table(found: Iterable[ReplicaView]) -> Table:
     made = table("replica", "role", "state", "health", "traffic", "open", "restarts", "detail")
-    for replica in replicas:
+    for replica in found:
         exit_code = replica["exit_code"]
         is_running = replica["state"] == "running"
         details = [clean(replica["health_reason"])]
@@ -250,9 +247,23 @@ def history_table(deployments: Iterable[DeploymentAnswer]) -> Table:
             past["revision"],
             moment(past["started"] or past["ended"]),
             NONE if took is None else duration(took),
-            Text(clean(past["reason"])),
+            Text(clean(_why(past, outcome))),
         )
     return made
+
+
+def _why(past: DeploymentAnswer, outcome: str) -> str:
+    """Return the reason without what the other columns say already."""
+    reason = past["reason"]
+    for said in (f"{past['revision']} is good: {past['image']} ", f"{outcome} "):
+        reason = reason.removeprefix(said)
+    return reason
+
+
+def notes(journal: Iterable[Noted]) -> Iterator[Text]:
+    """Return what else was noted of an app: commands, and what became of them."""
+    for noted in journal:
+        yield Text(f"{moment(noted['at'])}  ", "dim").append(clean(noted["sentence"]), "not dim")
 
 
 def moment(text: str | None) -> str:
@@ -260,24 +271,3 @@ def moment(text: str | None) -> str:
     if text is None:
         return NONE
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-# --- numbers --------------------------------------------------------------------------------------
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in at most two units."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def _replicas(count: int) -> str:
-    return "1 replica" if count == 1 else f"{count} replicas"

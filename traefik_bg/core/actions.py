@@ -143,6 +143,19 @@ def subject(action: Action) -> str:
             return action.name
 
 
+def seconds_left(seconds: float) -> str:
+    """Return the end of a sentence that counts down."""
+    return f"{seconds:.0f} s"
+
+
+def counted_down(reason: str, left: float | None, since: float) -> str:
+    """Return a reason as it reads some seconds after it was given; it never goes below 0."""
+    if left is None:
+        return reason
+    before, words, after = reason.rpartition(seconds_left(left))
+    return f"{before}{seconds_left(max(0.0, left - since))}{after}" if words else reason
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How a deployment ended, for the history."""
@@ -164,4 +177,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     recheck_after: float | None = None
     """Seconds after which to look again even if nothing happens."""
+    left: float | None = None
+    """The seconds that the reason ends with, where they run down by themselves: see `counted_down`.
+    None: it ends with none, or their clock stands still."""
     endings: tuple[Ending, ...] = ()

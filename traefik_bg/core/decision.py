@@ -27,6 +27,8 @@ class Decision:
     actions: tuple[Action, ...] = ()
     record: Record | None = None
     recheck_after: float | None = None
+    left: float | None = None
+    """The seconds that the reason ends with, where they run down by themselves."""
     endings: tuple[Ending, ...] = ()
 
 

@@ -13,18 +13,23 @@ from dataclasses import dataclass, field, replace
 from traefik_bg.core.actions import (
     Action,
     CreateReplica,
+    Phase,
     Plan,
     PublishRouting,
     PullImage,
     RemoveReplica,
     StartReplica,
     StopReplica,
+    counted_down,
 )
+from traefik_bg.core.commands import Verb, obey
+from traefik_bg.core.evidence import CheckResult, CheckVerdict, Evidence, Figures
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.pins import ways_to_have
 from traefik_bg.core.planner import plan
 from traefik_bg.core.record import Record
+from traefik_bg.core.situation import Situation
 
 ASSUMED_START = 2.0
 """Seconds a forecast assumes a new replica needs until it is healthy; nobody can know."""
@@ -46,6 +51,8 @@ class World:
     weights_for: float = 0.0
     guard_available: bool = False
     hold_available: bool = False
+    answers_well: bool = False
+    """Whether there are figures and answers of checks, all of them good; else there are none."""
     now: float = 0.0
 
     @classmethod
@@ -78,7 +85,22 @@ class World:
             images={image: image in self.images for image in wanted},
             guard_available=self.guard_available,
             hold_available=self.hold_available,
+            evidence=self._good_evidence() if self.answers_well else None,
+            checks=self._good_checks() if self.answers_well else {},
         )
+
+    def _good_evidence(self) -> Evidence:
+        """Return enough fast answers of everybody, without an error."""
+        analysis = self.desired.rollout.analysis if self.desired is not None else None
+        enough = max(1, analysis.min_requests if analysis is not None else 1)
+        fine = Figures(requests=enough, p50=0.0, p95=0.0, p99=0.0)
+        revisions = {replica.revision for replica in self.replicas.values()}
+        return Evidence(figures=dict.fromkeys(sorted(revisions), fine), fed_for=self.weights_for)
+
+    def _good_checks(self) -> dict[str, CheckResult]:
+        analysis = self.desired.rollout.analysis if self.desired is not None else None
+        checks = analysis.checks if analysis is not None else ()
+        return {check.name: CheckResult(verdict=CheckVerdict.GOOD) for check in checks}
 
     def apply(self, action: Action) -> None:
         """Carry out an action, at once and without fail; doing it twice changes nothing."""
@@ -171,19 +193,41 @@ class Stage:
     """One line of a forecast: when, what is done, and why."""
 
     after: float
+    """Seconds from now, without those for which somebody lets it wait for approval."""
     plan: Plan
+    approvals: int = 0
+    """How many approvals it comes after."""
+    is_judged: bool = False
+    """Whether green's answers, which are assumed to be good, decide if this goes on."""
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Tell whether nothing more happens until somebody promotes it."""
+        return self.plan.phase is Phase.WAITING
 
 
 def forecast(seen: Observation, record: Record) -> Iterator[Stage]:
-    """Yield every plan to come until the app is settled, if all goes well."""
+    """Yield every plan to come until the app is settled, if all goes well.
+
+    If green answers well, that is, and if somebody promotes it whenever it waits for that: nobody
+    can know when.
+    """
     world = World.of(seen, record)
-    last = ""
+    world.answers_well = True
+    last, approvals = "", 0
     for _ in range(MAX_LOOKS):
-        now = plan(world.observe(), world.record)
-        if now.reason != last or now.actions:
-            last = now.reason
-            yield Stage(after=world.now, plan=now)
+        looked_at = world.observe()
+        now = plan(looked_at, world.record)
+        if _news(now) != last or now.actions:
+            last = _news(now)
+            is_judged = _is_judged(world, now)
+            yield Stage(after=world.now, plan=now, approvals=approvals, is_judged=is_judged)
         world.record = now.record
+        if now.phase is Phase.WAITING:
+            s = Situation(seen=looked_at, record=world.record)
+            world.record = obey(Verb.PROMOTE, s).record
+            approvals += 1
+            continue
         for action in now.actions:
             world.apply(action)
         if now.actions or now.recheck_after == 0.0:
@@ -191,6 +235,20 @@ def forecast(seen: Observation, record: Record) -> Iterator[Stage]:
         if (pause := _pause(world, now)) is None:
             return
         world.advance(pause)
+
+
+def _news(now: Plan) -> str:
+    """Return the reason without its countdown: that fewer seconds are left is no news."""
+    return counted_down(now.reason, now.left, now.left or 0.0)
+
+
+def _is_judged(world: World, now: Plan) -> bool:
+    """Tell whether it is a wait in which green's answers count."""
+    deployment, desired, routing = world.record.deployment, world.desired, world.published
+    if deployment is None or desired is None or routing is None or now.actions:
+        return False
+    is_asked = routing.weights.get(desired.revision, 0) > 0 or routing.mirror is not None
+    return desired.rollout.analysis is not None and is_asked and now.left is not None
 
 
 def _pause(world: World, now: Plan) -> float | None:

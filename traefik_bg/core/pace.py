@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from traefik_bg.core.actions import seconds_left
 from traefik_bg.core.analysis import Judgement, Verdict, judged
 from traefik_bg.core.decision import INSTANT
 from traefik_bg.core.model import AppSpec
@@ -35,6 +36,8 @@ class Wait:
 
     reason: str
     recheck_after: float | None = None
+    left: float | None = None
+    """The seconds that the reason ends with; None where their clock stands still."""
     is_for_approval: bool = False
 
 
@@ -57,20 +60,22 @@ def wait(s: Situation, target: AppSpec) -> Wait | None:
     if s.is_proven or s.is_promised(s.weight):
         return None
     now = stage(s, target)
-    left = _pause_left(s, now, target.rollout.analysis)
+    left = max(0.0, now.pause - counted_for(s, target))
     judgement = judgement_of(s, target)
     if left > INSTANT:
         starved = _starvation(s)
         is_watched = starved or judgement.verdict is Verdict.UNSURE
         return Wait(
-            reason=f"in {left:.0f} s{starved}",
+            reason=f"in {seconds_left(left)}{starved}",
             recheck_after=min(left, LOOK_AT_FIGURES) if is_watched else left,
+            left=None if starved else left,
         )
     if judgement.verdict is not Verdict.GOOD and not is_out_of_patience(s, target):
         rest = now.pause + (target.rollout.analysis or Analysis()).max_wait - s.stood_for
         return Wait(
-            reason=f"once there is evidence: {judgement.detail}; at most {rest:.0f} s more",
+            reason=f"once there is evidence: {judgement.detail}; at most {seconds_left(rest)} more",
             recheck_after=min(LOOK_AT_FIGURES, max(rest, INSTANT)),
+            left=rest,
         )
     if now.needs_approval:
         return Wait(reason="when it is promoted", is_for_approval=True)
@@ -113,18 +118,18 @@ def is_inconclusive(s: Situation, target: AppSpec) -> bool:
     )
 
 
-def _pause_left(s: Situation, now: Stage, analysis: Analysis | None) -> float:
-    """Return how many seconds the present weight still has to stand.
+def counted_for(s: Situation, target: AppSpec) -> float:
+    """Return how many seconds count of those that the present weight has stood.
 
     Its clock runs only while green gets its share; but a configuration that never lets it have one
     does not hold the deployment up for ever.
     """
-    evidence = s.seen.evidence
+    evidence, analysis = s.seen.evidence, target.rollout.analysis
     if evidence is None or s.weight == FULL:
-        return max(0.0, now.pause - s.stood_for)
+        return s.stood_for
     longest = analysis.max_wait if analysis is not None else LONGEST_STARVATION
     counted = max(evidence.fed_for, s.stood_for - longest)
-    return max(0.0, now.pause - min(counted, s.stood_for))
+    return min(counted, s.stood_for)
 
 
 def _starvation(s: Situation) -> str:

@@ -89,6 +89,7 @@ def plan(seen: Observation, remembered: Record) -> Plan:
         record=record,
         actions=decision.actions,
         recheck_after=_soonest(decision.recheck_after, *seen.cooling.values()),
+        left=decision.left,
         endings=(*endings, *decision.endings),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from traefik_bg.core.actions import Action, Phase, StartReplica, StopReplica
+from traefik_bg.core.actions import Action, Phase, StartReplica, StopReplica, seconds_left
 from traefik_bg.core.decision import Decision, listed, publish
 from traefik_bg.core.model import RevisionId
 from traefik_bg.core.replica_rules import (
@@ -111,10 +111,11 @@ def _stop(s: Situation) -> Decision:
         return Decision(reason=reason, phase=Phase.DRAINING, actions=actions)
     if not idle:
         return Decision(reason=f"stopping {names}; requests are held", phase=Phase.DRAINING)
-    longest = max(drain_limit(s) - (r.unrouted_for or 0.0) for r in idle)
+    longest = max(0.0, *(drain_limit(s) - (r.unrouted_for or 0.0) for r in idle))
     return Decision(
         reason=f"requests are held; draining {names}: {still_open(idle)}, "
-        f"at most {max(0.0, longest):.0f} s",
+        f"at most {seconds_left(longest)}",
         phase=Phase.DRAINING,
         recheck_after=LOOK_WHILE_DRAINING,
+        left=longest,
     )

@@ -15,6 +15,7 @@ from traefik_bg.core.actions import (
     RemoveReplica,
     StartReplica,
     StopReplica,
+    seconds_left,
     subject,
 )
 from traefik_bg.core.decision import Decision, listed
@@ -216,12 +217,13 @@ def drain(s: Situation) -> Decision | None:
         return None
     if ending := [replica.name for replica in leaving if replica.name in s.seen.busy]:
         return Decision(reason=f"stopping {listed(ending)}", phase=Phase.DRAINING)
-    longest = max(drain_limit(s) - (r.unrouted_for or 0.0) for r in leaving)
+    longest = max(0.0, *(drain_limit(s) - (r.unrouted_for or 0.0) for r in leaving))
     return Decision(
         reason=f"draining {listed([r.name for r in leaving])}: {still_open(leaving)}, "
-        f"at most {max(0.0, longest):.0f} s",
+        f"at most {seconds_left(longest)}",
         phase=Phase.DRAINING,
         recheck_after=LOOK_WHILE_DRAINING,
+        left=longest,
     )
 
 

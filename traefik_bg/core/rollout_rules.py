@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from traefik_bg.core.actions import Ending, Outcome, Phase
+from traefik_bg.core.actions import Ending, Outcome, Phase, seconds_left
 from traefik_bg.core.decision import Decision, counted, publish
 from traefik_bg.core.model import AppSpec
 from traefik_bg.core.pace import wait
@@ -28,9 +28,10 @@ def let_sessions_end(s: Situation) -> Decision | None:
     left = sessions_left(s)
     return Decision(
         reason=f"{target.revision} is healthy and waits for the sessions on {kept.revision} "
-        f"to end, at most {left:.0f} s",
+        f"to end, at most {seconds_left(left)}",
         phase=Phase.DRAINING,
         recheck_after=left,
+        left=left,
     )
 
 
@@ -52,6 +53,7 @@ def mirror(s: Situation) -> Decision | None:
         reason=f"{target.revision} gets {copies}, goes on {pending.reason}",
         phase=Phase.SHIFTING,
         recheck_after=pending.recheck_after,
+        left=pending.left,
     )
 
 
@@ -85,6 +87,7 @@ def shift(s: Situation) -> Decision | None:
             reason=f"{target.revision} has {s.weight} %, next step {pending.reason}",
             phase=Phase.WAITING if pending.is_for_approval else Phase.SHIFTING,
             recheck_after=pending.recheck_after,
+            left=pending.left,
         )
     weight = _next_weight(s, target)
     record = s.record
@@ -119,6 +122,7 @@ def bake(s: Situation) -> Decision | None:
             reason=f"{target.revision} has all traffic{kept}; good {pending.reason}",
             phase=Phase.BAKING,
             recheck_after=pending.recheck_after,
+            left=pending.left,
         )
     return _promote(s, target)
 
@@ -130,9 +134,10 @@ def keep_sessions(s: Situation) -> Decision | None:
         return None
     left = sessions_left(s)
     return Decision(
-        reason=f"clients that began on {kept.revision} finish there, at most {left:.0f} s",
+        reason=f"clients that began on {kept.revision} finish there, at most {seconds_left(left)}",
         phase=Phase.DRAINING,
         recheck_after=left,
+        left=left,
     )
 
 

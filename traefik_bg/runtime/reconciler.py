@@ -42,6 +42,10 @@ class AppStatus:
     app: AppName
     phase: Phase = Phase.BLIND
     reason: str = "not looked at yet"
+    left: float | None = None
+    """The seconds the reason ended with, at `said_at`; see `counted_down`."""
+    said_at: float | None = None
+    """The loop's time of the look that the reason was given after; the newest may be under way."""
     trouble: str | None = None
     """Why the last look or action did not succeed; None when it did."""
     since: float = 0.0
@@ -266,7 +270,8 @@ class Reconciler:
         """Log a decision when it is a new one, and a wait when its kind is new."""
         before = self.status.reason
         self._enter(made.phase)
-        self.status.reason = made.reason
+        self.status.reason, self.status.left = made.reason, made.left
+        self.status.said_at = self.status.looked_at
         if _kind(made.reason) != _kind(before) or made.actions:
             actions = [str(action) for action in made.actions]
             log.info("app.decided", app=self._app, phase=made.phase, reason=made.reason, do=actions)

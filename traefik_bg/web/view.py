@@ -1,7 +1,8 @@
 """What people may know of an app, as plain data: what the API answers.
 
 Separate from the API so that whatever shows an app (command line, dashboard, events) shows the
-same. Pure: a status in, data out.
+same. Pure: a status in, data out. A status is as old as the last look, so what counts up or down by
+itself is shown as it is by now.
 
 A spec is never copied: its container settings hold the values of environment variables. Whatever
 is given away is named here, one field at a time.
@@ -10,16 +11,19 @@ is given away is named here, one field at a time.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypedDict
 
-from traefik_bg.core.actions import Phase
+from traefik_bg.core.actions import counted_down
 from traefik_bg.core.model import AppSpec, RevisionId, Routing, Share
 from traefik_bg.core.observation import Observation, Replica
 from traefik_bg.core.record import Deployment, Rejection
-from traefik_bg.core.situation import FULL, Situation
+from traefik_bg.core.situation import Situation
 from traefik_bg.runtime.orders import Undone
 from traefik_bg.runtime.reconciler import AppStatus
+from traefik_bg.web.advice import advice
+from traefik_bg.web.progress import ProgressView, progress_view
 
 
 class Role(StrEnum):
@@ -122,6 +126,8 @@ class AppView(TypedDict):
     revision: str
     phase: str
     reason: str
+    left: float | None
+    """The seconds that the reason ends with, where they run down by themselves."""
     is_well: bool
     trouble: str | None
     since: float | None
@@ -130,12 +136,15 @@ class AppView(TypedDict):
     """What to do next, when it is the reader's turn."""
     healthy: int
     wanted: int
+    """Replicas: the wanted ones, and in a deployment those of blue too."""
     weights: list[WeightView]
     replicas: list[ReplicaView]
     routing: RoutingView
     desired: DesiredView | None
     desired_error: str | None
     deployment: DeploymentView | None
+    progress: ProgressView | None
+    """How far it is; None: nothing is under way."""
     rejection: RejectionView | None
     good: VersionView | None
     previous: list[VersionView]
@@ -145,35 +154,86 @@ class AppView(TypedDict):
 
 def app_view(status: AppStatus, now: float) -> AppView:
     """Return what people may know of an app at this time of the loop."""
-    s = Situation(
-        seen=status.seen or Observation(app=status.app, desired=None), record=status.record
-    )
+    age = _since(status.looked_at, now)
+    left = None if status.left is None else max(0.0, status.left - _since(status.said_at, now))
+    seen = status.seen or Observation(app=status.app, desired=None)
+    fed = 0.0 if left is None else age
+    s = Situation(seen=_aged(seen, age, fed=fed), record=status.record)
     images = _images(s)
+    replicas = _counted_replicas(s)
     target = s.target or s.record.good
     return AppView(
         name=status.app,
         image=target.image if target else "",
         revision=target.revision if target else "",
         phase=status.phase,
-        reason=status.reason,
+        reason=counted_down(status.reason, status.left, _since(status.said_at, now)),
+        left=None if left is None else round(left, 3),
         is_well=_is_well(status, s),
         trouble=status.trouble,
         since=round(max(0.0, now - status.since), 3) if status.since else None,
-        advice=_advice(status, s),
-        healthy=len(s.proven_replicas),
-        wanted=s.target.replicas if s.target else 0,
+        advice=advice(status, s),
+        healthy=sum(replica.is_healthy for replica in replicas),
+        wanted=_wanted(s, replicas),
         weights=[_weight(s, share, images) for share in s.routed.shares],
         replicas=[_replica(s, replica) for replica in s.replicas],
-        routing=_routing(status),
+        routing=_routing(status, age),
         desired=_desired(s.seen.desired),
         desired_error=status.desired_error,
         deployment=_deployment(s.record.deployment),
+        progress=progress_view(s, status.phase, _roles(s)),
         rejection=_rejection(s.record.rejection, images) if s.is_rejected else None,
         good=_version(s.record.good),
         previous=[VersionView(revision=p.revision, image=p.image) for p in s.record.previous],
         is_paused=s.record.paused,
         undone=_undone(status.undone),
     )
+
+
+# --- the present --------------------------------------------------------------------------------
+
+
+def _since(at: float | None, now: float) -> float:
+    return 0.0 if at is None else max(0.0, now - at)
+
+
+def _aged(seen: Observation, seconds: float, *, fed: float) -> Observation:
+    """Return what was seen with its clocks as they are by now; green got its share for `fed`."""
+
+    def later(timer: float | None) -> float | None:
+        return None if timer is None else timer + seconds
+
+    evidence = seen.evidence
+    if evidence is not None:
+        evidence = replace(evidence, fed_for=evidence.fed_for + fed)
+    return replace(
+        seen,
+        evidence=evidence,
+        confirmed_for=later(seen.confirmed_for),
+        weights_for=later(seen.weights_for),
+        replicas=tuple(
+            replace(
+                replica,
+                age=replica.age + (seconds if replica.is_running else 0.0),
+                unrouted_for=later(replica.unrouted_for),
+            )
+            for replica in seen.replicas
+        ),
+    )
+
+
+def _counted_replicas(s: Situation) -> tuple[Replica, ...]:
+    """Return the replicas that are to be there: the target's, and blue's while it is needed.
+
+    Where only one version may run, what was stopped for the other is not to be there now.
+    """
+    blue = s.blue if s.record.deployment is not None else None
+    return (*s.green, *(r for r in s.of(blue) if r.is_running or not s.is_exclusive))
+
+
+def _wanted(s: Situation, counted: tuple[Replica, ...]) -> int:
+    green = len(s.green)
+    return (s.target.replicas if s.target else 0) + len(counted) - green
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -239,10 +299,19 @@ def _role(s: Situation, revision: RevisionId, *, is_routed: bool) -> Role:
     return Role.JOINING if s.target and revision == s.target.revision else Role.LEAVING
 
 
-def _routing(status: AppStatus) -> RoutingView:
+def _roles(s: Situation) -> dict[RevisionId, str]:
+    """Return the role of every revision that there is, or that Traefik has counted."""
+    evidence = s.seen.evidence
+    counted = evidence.figures.keys() if evidence is not None else ()
+    revisions = {replica.revision for replica in s.replicas} | {*counted}
+    weights = s.routed.weights
+    return {r: _role(s, r, is_routed=r in weights) for r in sorted(revisions)}
+
+
+def _routing(status: AppStatus, age: float) -> RoutingView:
     state = status.routing
     published = state.published or Routing()
-    confirmed_for = state.confirmed_for
+    confirmed_for = None if state.confirmed_for is None else state.confirmed_for + age
     return RoutingView(
         is_published=state.published is not None,
         is_confirmed=confirmed_for is not None,
@@ -295,25 +364,3 @@ def _is_well(status: AppStatus, s: Situation) -> bool:
         return False
     target = s.target
     return target is None or not s.is_proven or target.replicas == 0 or s.is_alive(target.revision)
-
-
-def _advice(status: AppStatus, s: Situation) -> str | None:
-    """Return what the reader can do now, as commands, or None when it is not their turn."""
-    app, record = status.app, s.record
-    if status.desired_error is not None:
-        return "mend the desired state: its newest version is not in force, the last good one is"
-    if record.paused:
-        return f"traefik-bg resume {app} lets it go on"
-    if s.seen.desired is not None and s.seen.desired.hold:
-        return "take hold out of the desired state to let it go on"
-    if s.is_rejected and record.rejection is not None:
-        return (
-            f"change the desired state, or try {record.rejection.revision} once more: "
-            f"traefik-bg retry {app}"
-        )
-    if status.phase is Phase.WAITING:
-        return f"traefik-bg promote {app} gives it traffic, traefik-bg abort {app} turns it down"
-    if record.deployment is not None and s.weight > 0:
-        further = "ends the wait" if s.weight == FULL else "goes on without the pause"
-        return f"traefik-bg promote {app} {further}, traefik-bg abort {app} goes back"
-    return None
