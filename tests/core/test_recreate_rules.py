@@ -90,6 +90,7 @@ def test_the_way_by_which_requests_wait_is_known_to_traefik_before_they_do() -> 
     made = decided((replica(BLUE, **ROUTED), replica(GREEN, **READY)), wanted=GREEN,
                    record=under_way(), published=replace(SERVING, loops=False))  # fmt: skip
     assert published_by(made) == SERVING
+    assert made.reason == "telling Traefik how requests are to wait"
     made = decided((replica(BLUE, **ROUTED), replica(GREEN, **READY)), wanted=GREEN,
                    record=under_way(), published=SERVING, stands_for=None)  # fmt: skip
     assert made.reason == "waiting for Traefik to load the routing"

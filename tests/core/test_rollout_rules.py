@@ -278,6 +278,13 @@ def test_copies_end_with_the_first_shift() -> None:
     assert published_by(made).mirror is None
 
 
+def test_a_first_step_is_one_publication() -> None:
+    """The copies end in the same one: with both, green would get more than its share."""
+    spec = replace(COPIED, rollout=replace(COPIED.rollout, steps=(Step(weight=5, pause=9.0),)))
+    made = at(spec, 0, published=copying(), stands_for=20.0, evidence=answered(spec, 100))
+    assert published_by(made) == routing((BLUE, 95), (spec, 5))
+
+
 def test_a_dead_replica_gets_no_copies_any_more() -> None:
     """It leaves the routing like any other (S7)."""
     dead = replica(COPIED, 1, state=ContainerState.EXITED, address="", health=Health.UNKNOWN,
@@ -350,6 +357,9 @@ def test_clients_get_their_cookie_before_anything_is_shifted() -> None:
     """Who has none cannot be kept."""
     made = at(KEEPS, 0)
     assert published_by(made) == with_cookies((BLUE, 100))
+    assert made.reason == "clients stay with their version from now on"
+    plain = at(wish(), 0, published=with_cookies((BLUE, 100)))
+    assert plain.reason == "clients move with the traffic from now on"
 
 
 def test_an_app_that_is_held_gets_no_cookies() -> None:

@@ -115,7 +115,7 @@ def _dressed(s: Situation, shares: tuple[Share, ...]) -> Routing:
         fallback=_fallback(s, weights.keys()),
         kept=_kept(s, weights.keys()) if keeps else None,
         preview=_preview(s),
-        mirror=_mirror(s) if s.weight == 0 and not has_all else None,
+        mirror=_mirror(s, weights.keys()),
     )
 
 
@@ -164,12 +164,12 @@ def _preview(s: Situation) -> PreviewShare | None:
     return PreviewShare(share=share, by=target.rollout.preview) if share is not None else None
 
 
-def _mirror(s: Situation) -> MirrorShare | None:
+def _mirror(s: Situation, routed: AbstractSet[RevisionId]) -> MirrorShare | None:
     """Return what gets copies now, less what is dead, while the deployment is that far."""
     target, before = s.target, s.routed.mirror
     if target is None or before is None or s.is_proven or target.rollout.mirror is None:
         return None
-    if before.share.revision != target.revision:
+    if before.share.revision != target.revision or target.revision in routed:
         return None
     share = _share(s, target.revision, 0)
     return replace(before, share=share) if share is not None else None

@@ -57,6 +57,11 @@ def _what_changes(s: Situation, wanted: Routing) -> tuple[str, Phase]:
         return f"{preview.share.revision} can be previewed", Phase.STARTING
     if s.routed.kept is not None and wanted == replace(s.routed, kept=None):
         return f"the sessions on {s.routed.kept.revision} are over", Phase.DRAINING
+    if wanted == replace(s.routed, loops=wanted.loops):
+        return "telling Traefik how requests are to wait", Phase.STARTING
+    if wanted == replace(s.routed, keeps_sessions=wanted.keeps_sessions):
+        how = "stay with their version" if wanted.keeps_sessions else "move with the traffic"
+        return f"clients {how} from now on", Phase.STARTING
     gone = [x.replica for x in s.routed.servers if not wanted.has(x.replica)]
     come = [x.replica for x in wanted.servers if not s.routed.has(x.replica)]
     if gone and come:
