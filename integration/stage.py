@@ -214,7 +214,7 @@ class Stage:
         }
         for key, value in changes.items():
             merged = key in {"health", "rollout"}
-            app[key] = {**app[key], **value} if merged else value
+            app[key] = _merged(app[key], value) if merged else value
         self.write({"apps": {APP: app}})
 
     def write(self, state: Mapping[str, Any]) -> None:
@@ -344,6 +344,11 @@ class Stage:
             **changes,
         }
         return Meter(Load(**wanted))
+
+
+def _merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of an app with changes in it; what is None is left out."""
+    return {key: value for key, value in {**before, **changes}.items() if value is not None}
 
 
 def share_of(app: Mapping[str, Any], version: str) -> int:
