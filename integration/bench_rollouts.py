@@ -54,7 +54,7 @@ def _last_sent_to(version: str, report: Report, since: float) -> float:
 async def answers(meter: Meter, count: int) -> None:
     """Wait for so many more answers."""
     enough = len(meter.report().exchanges) + count
-    await meter.until(lambda report: len(report.exchanges) >= enough, within=20)
+    await meter.until(lambda report: len(report.exchanges) >= enough, within=count / 100 + 20)
 
 
 async def shares(scene: Stage) -> list[Figure]:

@@ -17,13 +17,14 @@ from integration.test_canary import FEW
 from integration.test_zero_loss import assert_nothing_lost
 from integration.visitors import Visitors
 
-KILLS = ["save:1", "create:1", "start:1", "publish:1", "publish:2", "publish:3"]
-KILLS += ["publish:4", "stop:1", "remove:1"]
+# The publications: the step, the cutover, and the end of what was kept for the way back.
+KILLS = ["save:1", "create:1", "start:1", "publish:1", "publish:2", "publish:3", "stop:1"]
+KILLS += ["remove:1"]
 ROLLOUT: dict[str, Any] = {
     "strategy": "canary",
     "steps": [{"weight": 50, "pause": "1s"}],
     "bake": "1s",
-    "drain": "3s",
+    "drain": "2s",
     "sessions": "keep",
     "analysis": {"max_error_ratio": 0.01, "min_requests": 30, "window": "10s", "max_wait": "10s"},
 }
