@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/.ready
-CODE   := traefik_bg tests integration sample/app.py scripts/testbed
+CODE   := traefik_bg tests integration sample scripts/testbed
 ARGS   ?=
 
 .DEFAULT_GOAL := help

@@ -3,20 +3,19 @@
     make bench
 
 Prints, from one run: what an edit costs over the app's own start, what a switch of traffic costs
-over the file provider, and what the idle service costs with 1 and with 50 apps. Docker's own create
-and start are measured in the same run, because they are the limit.
+over the file provider, what the way back costs, how true the shares of a canary are, how long
+requests wait for what must not run twice, and what the idle service costs with 1 and with 50 apps.
+Docker's own create and start are measured in the same run, because they are the limit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -24,6 +23,8 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
+from integration.bench_rollouts import pauses, shares, ways_back
+from integration.figure import Figure
 from integration.meter import Report
 from integration.stage import APP, HOST, SAMPLE, Stage, docker, stage
 from traefik_bg.adapters.traefik import TraefikRouter
@@ -34,23 +35,6 @@ DEPLOYMENTS = 6
 SWITCHES = 60
 IDLE_FOR = 20.0
 MANY = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the result."""
-
-    name: str
-    values: Sequence[float]
-    unit: str
-    goal: str = ""
-
-    def row(self) -> tuple[str, str, str, str, str]:
-        """Return minimum, median and maximum as text."""
-        low, high = min(self.values), max(self.values)
-        middle = statistics.median(self.values)
-        shown = [f"{value:,.1f}" for value in (low, middle, high)]
-        return (self.name, *shown, f"{self.unit}  {self.goal}")  # type: ignore[return-value]
 
 
 async def docker_itself(scene: Stage) -> Figure:
@@ -222,6 +206,9 @@ async def measure() -> list[Figure]:
             figures += await deployments(scene)
         async with stage(root / "switches") as scene:
             figures.append(await switches(scene))
+        for measured in (ways_back, shares, pauses):
+            async with stage(root / measured.__name__) as scene:
+                figures += await measured(scene)
         for count in (1, MANY):
             async with stage(root / f"idle-{count}") as scene:
                 figures += await idle(scene, count)

@@ -12,11 +12,13 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -31,6 +33,8 @@ HOST = "sample.localhost"
 APP = "sample"
 SAMPLE = os.environ.get("TESTBED_SAMPLE_IMAGE", "traefik-bg-sample")
 TRAEFIK = os.environ.get("TRAEFIK_IMAGE", "traefik-bg/traefik:local")
+BUCKETS = "0.005,0.01,0.025,0.05,0.1,0.25,0.5,1,2.5"  # as in config/traefik.yaml
+QUICK = {"BIND_AFTER": "0.2", "READY_AFTER": "0.2"}  # where the app's start is not the point
 _numbers = itertools.count(1)
 
 
@@ -145,7 +149,12 @@ class Stage:
             "--entrypoints.web.address=:80",
             "--entrypoints.web.transport.respondingtimeouts.readtimeout=0s",
             "--entrypoints.web.transport.lifecycle.gracetimeout=10s",
+            "--entrypoints.lines.address=:7000",
             "--entrypoints.traefik.address=:8080", "--api.insecure=true", "--api.dashboard=false",
+            "--entrypoints.traefik-bg.address=127.0.0.1:8079",
+            "--entrypoints.traefik-bg.forwardedheaders.trustedips=127.0.0.1",
+            "--entrypoints.traefik-bg.forwardedheaders.notappendxforwardedfor=true",
+            f"--metrics.prometheus.buckets={BUCKETS}",
             "--providers.providersthrottleduration=0s",
             "--providers.file.directory=/routing/dynamic", "--log.level=WARN",
             *(provider if self.provider is Provider.HTTP else ()),
@@ -205,7 +214,7 @@ class Stage:
         }
         for key, value in changes.items():
             merged = key in {"health", "rollout"}
-            app[key] = {**app[key], **value} if merged else value
+            app[key] = _merged(app[key], value) if merged else value
         self.write({"apps": {APP: app}})
 
     def write(self, state: Mapping[str, Any]) -> None:
@@ -233,6 +242,44 @@ class Stage:
         ):
             return {"status": answer.status, **await answer.json()}
 
+    async def say(self, *words: str, expect: int = 0) -> dict[str, Any]:
+        """Give a command on the command line, as people do; returns its JSON answer."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "traefik_bg", *words, "--json",
+            "--listen", f"127.0.0.1:{self.port}", cwd=Path(__file__).parents[1],
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert process.returncode == expect, f"{words}: {process.returncode}: {err.decode()}"
+        answer: dict[str, Any] = json.loads(out) if out.strip() else {}
+        return answer
+
+    async def history(self) -> list[dict[str, Any]]:
+        """Return the deployments of the app that are over or under way, the newest first."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.api}/api/apps/{APP}/history") as answer,
+        ):
+            deployments: list[dict[str, Any]] = (await answer.json())["deployments"]
+            return deployments
+
+    async def figures(self, revision: str) -> Counter[str]:
+        """Return how often a revision has answered what, as Traefik counts it."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.traefik_api}/metrics") as answer,
+        ):
+            text = await answer.text()
+        counted: Counter[str] = Counter()
+        for line in text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name.startswith("traefik_service_requests_total{"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', name))
+                if labels["service"].partition("@")[0] == f"{APP}-{revision}":
+                    counted[labels["code"]] += int(float(value))
+        return counted
+
     async def until(
         self, claim: Callable[[dict[str, Any]], bool], *, within: float = 60
     ) -> dict[str, Any]:
@@ -249,6 +296,15 @@ class Stage:
     async def until_serving(self, version: str, *, within: float = 60) -> dict[str, Any]:
         """Wait until this version has all traffic, confirmed."""
         return await self.until(lambda app: serves(app, version), within=within)
+
+    async def until_weight(
+        self, version: str, weight: int, *, within: float = 60
+    ) -> dict[str, Any]:
+        """Wait until this version has that share of the traffic, confirmed."""
+        return await self.until(
+            lambda app: app["routing"]["is_confirmed"] and share_of(app, version) == weight,
+            within=within,
+        )
 
     async def until_settled(self, version: str, *, within: float = 60) -> dict[str, Any]:
         """Wait until this version serves and nothing else is left."""
@@ -288,6 +344,17 @@ class Stage:
             **changes,
         }
         return Meter(Load(**wanted))
+
+
+def _merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of an app with changes in it; what is None is left out."""
+    return {key: value for key, value in {**before, **changes}.items() if value is not None}
+
+
+def share_of(app: Mapping[str, Any], version: str) -> int:
+    """Return the weight of a version."""
+    weights = {share["image"]: share["weight"] for share in app["weights"]}
+    return int(weights.get(f"{SAMPLE}:{version}", 0))
 
 
 def serves(app: Mapping[str, Any], version: str) -> bool:

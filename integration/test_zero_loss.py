@@ -17,10 +17,12 @@ DRAIN = 8.0  # seconds, as Stage.want says
 
 
 def assert_nothing_lost(report: Report) -> None:
-    """Require that no request was lost, and no long one cut."""
+    """Require that no request was lost, no long one cut, and each answer was whole."""
     print(report.table())
     assert report.proves_no_loss(), report.table()
     assert not report.slow_cuts(), report.table()
+    nameless = [exchange for exchange in report.exchanges if not exchange.version]
+    assert not nameless, f"answers without the headers of the app: {nameless[:5]}"
 
 
 def assert_only_what_was_under_way_is_lost(report: Report, killed: str) -> None:

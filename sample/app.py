@@ -5,12 +5,17 @@ README's first minute deploys it, and the integration tests measure with it. Who
 no part in it: it knows neither Docker nor Traefik.
 
 Set by the environment: PORT, VERSION, BIND_AFTER and READY_AFTER (seconds), SICK=forever,
-EXIT_AT_START=1.
+EXIT_AT_START=1. And what no health check notices, since /health stays as it is:
+
+    ERRORS=0.02     this share of the answers is 500, at random
+    SLOWER=0.1      each answer takes so many seconds longer
+    DIES_AFTER=300  the process ends with that request, as one does that leaks until it is killed
 """
 
 import asyncio
 import hashlib
 import os
+import random
 import signal
 import socket
 import time
@@ -24,6 +29,36 @@ from aiohttp import WSMsgType, web
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 TICK = 0.1  # seconds between two chunks of a stream
+KILLED = 137  # the exit code of what the kernel ends
+
+
+@dataclass(slots=True)
+class Manners:
+    """How badly it treats requests, though its health is fine."""
+
+    errors: float = 0.0
+    slower: float = 0.0
+    dies_after: int = 0
+    answered: int = 0
+
+    @classmethod
+    def from_environment(cls) -> "Manners":
+        """Read how badly to behave."""
+        return cls(
+            errors=float(os.environ.get("ERRORS", "0")),
+            slower=float(os.environ.get("SLOWER", "0")),
+            dies_after=int(os.environ.get("DIES_AFTER", "0")),
+        )
+
+    async def show(self) -> None:
+        """Answer late, or with an error, or never again."""
+        self.answered += 1
+        if self.answered == self.dies_after:
+            os._exit(KILLED)
+        if self.slower:
+            await asyncio.sleep(self.slower)
+        if random.random() < self.errors:  # noqa: S311 - a share, not a secret
+            raise web.HTTPInternalServerError(text="out of order\n")
 
 
 @dataclass(slots=True)
@@ -35,6 +70,7 @@ class Replica:
     ready: bool = False
     healthy: bool = True
     broken: bool = False
+    manners: Manners = field(default_factory=Manners)
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
 
@@ -155,6 +191,8 @@ async def mood(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise web.HTTPServiceUnavailable(text="not ready yet\n")
     if replica.broken and not request.path.startswith("/admin/"):
         raise web.HTTPInternalServerError(text="broken\n")
+    if not request.path.startswith(("/health", "/admin/", "/ws")):
+        await replica.manners.show()
     return await handler(request)
 
 
@@ -191,6 +229,7 @@ async def serve() -> None:
         version=os.environ.get("VERSION", "v1"),
         hostname=socket.gethostname(),
         healthy=os.environ.get("SICK") != "forever",
+        manners=Manners.from_environment(),
     )
     app = build_app(replica)
     runner = web.AppRunner(app, access_log=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.adapters.routing import (
     BLUE,
     GREEN,
     WEB,
+    Woken,
     confirmed,
     knows,
     new_router,
@@ -277,3 +279,19 @@ async def test_what_traefik_tells_must_make_sense(tmp_path: Path) -> None:
         router = new_router(tmp_path, None, api_urls=[fake.url])
         async with running(router, is_known=False):
             await until(lambda: "makes no sense" in str(router._unknown), what="explained")
+
+
+async def test_a_change_that_traefik_need_not_be_told_is_news_all_the_same(tmp_path: Path) -> None:
+    """Nothing is written, so nothing will be loaded: the app looks again at once."""
+    woken = Woken()
+    router = settling(tmp_path, wake=woken)  # it asks nobody, so there is no guard
+    async with running(router):
+        await router.publish(WEB, to(BLUE))
+        await until(confirmed(router), what="confirmed")
+        edition = router.publication.edition
+        woken.apps.clear()
+        guarded = replace(to(BLUE), fallback=share(GREEN, 0))
+        await router.publish(WEB, guarded)
+        assert router.publication.edition is edition
+        assert router.state(WEB).published == guarded
+        assert woken.apps == [WEB]

@@ -97,3 +97,18 @@ def test_a_rollback_says_what_exactly_it_goes_back_to() -> None:
     plain = obey(Verb.ROLLBACK, Situation(seen=seen, record=good(GREEN, BLUE)))
     assert f"going back to {B} (web:1);" in plain.sentence
     assert app("web:1").revision == B
+
+
+def test_nothing_is_created_before_somebody_has_looked_for_the_exact_content() -> None:
+    """A rollback is obeyed in the look it was given in, which had no reason to look for it (S5).
+
+    The tag is here, but it may mean something else by now.
+    """
+    made = decided(
+        replicas(GREEN, **ROUTED), wanted=BLUE, record=KNOWN, published=routing((GREEN, 100)),
+        images={"web:2": True},
+    )  # fmt: skip
+    assert made.actions == ()
+    assert made.reason == f"looking for the image that {B} ran"
+    assert made.recheck_after is not None
+    assert made.recheck_after < 0.1

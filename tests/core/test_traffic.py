@@ -455,3 +455,13 @@ def test_what_is_tried_asks_for_no_certificate() -> None:
     made = traffic.render({WEB: Routing(trial=trial)})
     assert made["http"]["routers"]["web-trial-1"]["tls"] == {"options": "strict"}
     assert made["tcp"]["routers"]["web-trial-2"]["tls"] == {"options": "strict"}
+
+
+def test_what_answers_a_held_request_is_not_flushed_half_way() -> None:
+    """A flushed "not yet" would be a "200" without the headers of the answer that comes later."""
+    held = Routing(routes=(HOST,), holds_for=20.0, loops=True)
+
+    document = traffic.render({WEB: held}, features=ALL)
+
+    loop = document["http"]["services"]["traefik-bg-loop"]["loadBalancer"]
+    assert loop["responseForwarding"] == {"flushInterval": "0s"}

@@ -25,7 +25,7 @@ from traefik_bg.adapters.traefik_confirmation import (
     new_session,
 )
 from traefik_bg.adapters.traefik_file import RoutingFile
-from traefik_bg.adapters.traefik_ledger import Ledger
+from traefik_bg.adapters.traefik_ledger import Ledger, difference
 from traefik_bg.adapters.traefik_publication import Edition, Publication
 from traefik_bg.adapters.traefik_recovery import recovered
 from traefik_bg.core import markers, traffic
@@ -300,6 +300,8 @@ class TraefikRouter:
             and markers.content(last.marker) == markers.content(edition.marker)
         ):
             self._published = self._ledger.amend(edition.parts)
+            for app in difference(last, self._published):
+                self._wake(app)  # Traefik has nothing to load, so no confirmation will
             return
         self._ledger.add(edition)
         started = self._clock()

@@ -60,7 +60,7 @@ class Ledger:
 
     def add(self, edition: Edition) -> None:
         """Note an edition that is about to be written: from now on it may be running."""
-        changed = _difference(self.newest, edition)
+        changed = difference(self.newest, edition)
         self._editions.append(edition)
         if len(self._editions) > EDITIONS_KEPT:
             del self._editions[1]
@@ -69,13 +69,13 @@ class Ledger:
     def withdraw(self, edition: Edition) -> None:
         """Note that an edition was not written after all."""
         self._editions.remove(edition)
-        self._refresh(_difference(self.newest, edition))
+        self._refresh(difference(self.newest, edition))
 
     def amend(self, parts: Mapping[AppName, Routing]) -> Edition:
         """Note other routings that Traefik is told with the very same words."""
         last = self._editions[-1]
         self._editions[-1] = amended = replace(last, parts=parts)
-        self._refresh(_difference(last, amended))
+        self._refresh(difference(last, amended))
         return amended
 
     def observe(self, seen: Mapping[str, int | None]) -> Changed:
@@ -126,7 +126,7 @@ class Ledger:
 
     def _differences(self, first: int, last: int) -> set[AppName]:
         span = [e for e in self._editions if first <= e.number <= last]
-        return set().union(*(_difference(a, b) for a, b in pairwise(span)))
+        return set().union(*(difference(a, b) for a, b in pairwise(span)))
 
     def _refresh(self, apps: Iterable[AppName]) -> frozenset[AppName]:
         """Bring the timers of these apps up to date; return those for whom it matters."""
@@ -168,7 +168,7 @@ def _since(moment: float | None, now: float, values: Sequence[object]) -> float 
     return now if moment is None else moment
 
 
-def _difference(one: Edition | None, other: Edition) -> frozenset[AppName]:
+def difference(one: Edition | None, other: Edition) -> frozenset[AppName]:
     """Return the apps whose part differs."""
     before = one.parts if one is not None else {}
     return frozenset(

@@ -51,6 +51,15 @@ def image_for(spec: AppSpec, seen: Observation, record: Record) -> str:
     return pin.digest if pin.digest and pin.digest not in seen.refusals else spec.image
 
 
+def is_looked_for(spec: AppSpec, seen: Observation, record: Record) -> bool:
+    """Tell whether this look knows if the exact content is here (S5).
+
+    One that began before a rollback was ordered had no reason to look for it.
+    """
+    pin = pin_of(spec.revision, record)
+    return pin is None or not pin.image_id or pin.image_id in seen.images
+
+
 def pin_of(revision: RevisionId, record: Record) -> Pin | None:
     """Return what exactly a revision ran; None: nobody has seen it."""
     return next((pin for pin in record.pins if pin.revision == revision), None)

@@ -21,7 +21,7 @@ from traefik_bg.core.actions import (
 from traefik_bg.core.decision import Decision, listed
 from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Replica
-from traefik_bg.core.pins import image_for
+from traefik_bg.core.pins import image_for, is_looked_for
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Rollout
 from traefik_bg.core.situation import FULL, Situation
@@ -32,6 +32,8 @@ close after 1 s (the generated serversTransport says so), and a request may spen
 Traefik's middlewares before it is connected at all."""
 LOOK_WHILE_DRAINING = 0.25
 """Seconds between looks at open connections."""
+LOOK_AGAIN_AT_ONCE = 0.02
+"""Seconds until a look that lacked something is made anew."""
 
 
 def retire(s: Situation) -> Decision | None:
@@ -138,7 +140,7 @@ def create(s: Situation, target: AppSpec) -> Decision | None:
 def _creations(s: Situation, target: AppSpec) -> Iterator[Action]:
     """Yield what creates and starts the missing replicas; nothing while their image is not here."""
     image = image_for(target, s.seen, s.record)
-    if not s.seen.images.get(image, True):
+    if not s.seen.images.get(image, True) or not is_looked_for(target, s.seen, s.record):
         return
     missing = target.replicas - len(s.of(target.revision))
     exact = "" if image == target.image else image
@@ -152,7 +154,12 @@ def _creations(s: Situation, target: AppSpec) -> Iterator[Action]:
 def _pull(s: Situation, target: AppSpec) -> Decision | None:
     """Say what is done about an image that is missing; None when it is here, or not needed."""
     image = image_for(target, s.seen, s.record)
-    if len(s.of(target.revision)) >= target.replicas or s.seen.images.get(image, True):
+    if len(s.of(target.revision)) >= target.replicas:
+        return None
+    if not is_looked_for(target, s.seen, s.record):
+        reason = f"looking for the image that {target.revision} ran"
+        return Decision(reason=reason, phase=Phase.PULLING, recheck_after=LOOK_AGAIN_AT_ONCE)
+    if s.seen.images.get(image, True):
         return None
     if image in s.seen.busy:
         return Decision(reason=f"pulling {image}", phase=Phase.PULLING)
