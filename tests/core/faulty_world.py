@@ -67,6 +67,10 @@ class FaultyWorld(World):
     has_figures: bool = True
     is_starved: bool = False
     """Traefik reloads so often that a small share gets nothing."""
+    promoted: tuple[RevisionId, int, bool] | None = None
+    """Truth: what an operator let go on in the deployment under way, from which weight, how far."""
+    turned_from: set[RevisionId] = field(default_factory=set)
+    """Truth: what an operator went back from, since the last edit."""
     starts: dict[ReplicaName, list[float]] = field(default_factory=dict)
     """When each container was started: starting it again and again is slowed down."""
 
@@ -159,7 +163,10 @@ class FaultyWorld(World):
         made = plan(seen, self.record)
         if not amnesia:
             self._check_record(seen, made)
-            self.record = made.record
+            before, self.record = self.record.deployment, made.record
+            now = made.record.deployment
+            if (before and before.number) != (now and now.number):
+                self.promoted = None
         for about in [key for key in self.refusals if made.endings]:
             del self.refusals[about]
         self._check_hold(seen, made)
@@ -169,6 +176,7 @@ class FaultyWorld(World):
         if cut is None:
             self._check_dead_are_unrouted()
             self._check_undone()
+            self._check_mirror()
         return made
 
     def apply(self, action: Action) -> None:
@@ -243,9 +251,12 @@ class FaultyWorld(World):
         """Forget the record, as a deleted state.db does."""
         self.record = Record()
         self.rejected.clear()
+        self.promoted = None
 
     def want(self, spec: AppSpec | None) -> None:
         """Edit the desired state."""
+        if spec != self.desired:
+            self.turned_from.clear()
         self.desired = spec
         if spec is not None:
             self.known_images[spec.revision] = spec.image
@@ -256,8 +267,16 @@ class FaultyWorld(World):
             obeyed = obey(verb, Situation(seen=self.observe(), record=self.record))
         except CommandRefused:
             return
+        waiver = obeyed.record.waiver
+        if verb is Verb.PROMOTE and waiver is not None:
+            self.promoted = (waiver.revision, waiver.weight, waiver.is_full)
+        if verb in {Verb.ABORT, Verb.ROLLBACK}:
+            good = obeyed.record.good
+            self.turned_from |= {r.revision for r in self.replicas.values()}
+            self.turned_from -= {good.revision} if good is not None else set()
         self.record = obeyed.record
         if verb is Verb.RETRY and self.desired is not None:
+            self.turned_from.clear()
             self.rejected.discard(self.desired.digest)
         if verb is Verb.ROLLBACK:
             self.proven_good = obeyed.record.good
@@ -273,6 +292,7 @@ class FaultyWorld(World):
                 self._check_s3(routing)
                 self._check_steps(routing)
                 self._check_kept(routing)
+                self._check_waiting(routing)
             case StopReplica(name=name):
                 self._check_s2(name)
                 self._check_s4(name)
@@ -407,12 +427,8 @@ class FaultyWorld(World):
         )
         if gets <= had or not blue_lives:
             return
-        waiver = self.record.waiver
-        waived = (
-            waiver is not None
-            and waiver.revision == spec.revision
-            and (waiver.weight >= had or waiver.is_full)
-        )
+        revision, promoted_at, is_full = self.promoted or ("", 0, False)
+        waived = revision == spec.revision and (promoted_at >= had or is_full)
         assert self.loaded == self.published, "steps: shifted before it was confirmed"
         if had == 0:
             manual = spec.rollout.approval is Approval.MANUAL
@@ -479,6 +495,7 @@ class FaultyWorld(World):
         for ending in made.endings:
             if ending.outcome is Outcome.REJECTED and made.record.rejection is not None:
                 self.rejected = {made.record.rejection.spec}
+                self._check_patience(made.record.rejection.reason)
         if self.desired is not None and made.record.rejects(self.desired):
             assert self.desired.digest in self.rejected, "L3: rejected, though nobody rejected it"
         good = made.record.good
@@ -498,6 +515,20 @@ class FaultyWorld(World):
             assert waived or stood >= good.rollout.bake - 0.01, f"S4: promoted after {stood} s"
         self.proven_good = good
 
+    def _check_patience(self, reason: str) -> None:
+        """Check that a lack of evidence rejects nobody whom people keep waiting."""
+        desired = self.desired
+        if desired is None or not reason.startswith("no evidence"):
+            return
+        has = self.published.weights.get(desired.revision, 0) if self.published else 0
+        steps = desired.rollout.steps
+        step = next((x for x in reversed(steps) if 0 < x.weight <= has < 100), None)
+        asks = step is not None and step.needs_approval
+        asks = asks or (has == 0 and desired.rollout.approval is Approval.MANUAL)
+        held = self.record.paused or desired.hold
+        is_waited_for = asks or held
+        assert not is_waited_for, f"rejected while somebody is waited for: {reason}"
+
     def _check_undone(self) -> None:
         """Check that what was turned down has no traffic while the good revision is there."""
         desired, good, published = self.desired, self.record.good, self.published
@@ -509,6 +540,41 @@ class FaultyWorld(World):
         is_there = sum(r.is_healthy for r in of_good) >= good.replicas
         has_traffic = published.weights.get(desired.revision, 0) > 0
         assert not (is_there and has_traffic), "undo: what was turned down has traffic still"
+        further = {s.revision for s in published.all_shares if s.weight == 0}
+        back = published.weights == {good.revision: 100}
+        left = further & ({desired.revision} | self.turned_from)
+        assert not (back and left), f"undo: {left} was turned down and gets requests still"
+
+    def _check_waiting(self, routing: Routing | None) -> None:
+        """Check that requests wait for somebody only, and are not sent away."""
+        before, desired = self.published, self.desired
+        if routing is None or before is None or desired is None:
+            return
+        is_held = routing.holds_for is not None
+        if before.holds_for is not None and not is_held:
+            assert routing.shares, "hold: requests that wait are sent away"
+        if is_held and before.holds_for is None and desired.digest not in self.rejected:
+            serves = [
+                s
+                for share in before.shares
+                for s in share.servers
+                if self._is_right(s) and self.replicas[s.replica].is_healthy
+            ]
+            has_all = before.weights == {desired.revision: 100}
+            assert not (has_all and serves), "hold: requests wait although what is wanted serves"
+
+    def _check_mirror(self) -> None:
+        """Check that only what has no traffic gets copies, and as many as is wished."""
+        routing, desired = self.published, self.desired
+        if routing is None or desired is None or routing.mirror is None:
+            return
+        mirror, wished = routing.mirror, desired.rollout.mirror
+        green = mirror.share.revision
+        assert green not in routing.weights, f"mirror: {green} gets copies and traffic"
+        assert green == desired.revision, f"mirror: {green} gets copies, and is not wanted"
+        assert wished is not None, "mirror: nobody wants copies"
+        asked = (wished.percent, wished.all_methods)
+        assert (mirror.percent, mirror.all_methods) == asked, "mirror: other copies than asked for"
 
     def _check_dead_are_unrouted(self) -> None:
         for server in self.published.servers if self.published and self.desired else ():

@@ -721,6 +721,16 @@ def test_promote_skips_the_pause_of_a_step() -> None:
     assert published_by(made).weights == {B: 50, G: 50}
 
 
+def test_what_was_promoted_once_has_to_be_promoted_again() -> None:
+    """An approval is of one attempt, not of all that follow."""
+    wanted = app("web:2", rollout=Rollout(approval=Approval.MANUAL))
+    record = under_way(OLD, waiver=Waiver(revision=G, weight=50))
+    made = decided(replicas(BLUE, **ROUTED), replicas(wanted), wanted=wanted, record=record,
+                   published=routing((BLUE, 100)))  # fmt: skip
+    assert made.record.waiver is None
+    assert made.phase is Phase.WAITING
+
+
 def test_a_waiver_for_another_revision_skips_nothing() -> None:
     """It was said of something else."""
     wanted = canary("web:2", 10, 50)

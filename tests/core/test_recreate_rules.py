@@ -233,6 +233,68 @@ def test_what_nobody_is_routed_to_is_stopped_without_holding() -> None:
     assert made.actions == (StopReplica(name=stuck.name),)
 
 
+def test_what_serves_already_is_not_interrupted_to_be_alone() -> None:
+    """What drains, or what Docker has started again, is stopped; no request has to wait for it."""
+    serving = replace(routing((GREEN, 100), count=1), loops=True)
+    draining = replica(BLUE, unrouted_for=5.0, idle_for=None, open_connections=1)
+    found = ((draining, replica(GREEN, **ROUTED)),)
+    for record in (good(GREEN, BLUE), under_way()):
+        made = decided(*found, wanted=GREEN, record=record, published=serving)
+        assert not made.actions
+        assert made.reason == f"draining web-{B}-0: waiting for 1 open connection, at most 25 s"
+    done = replica(BLUE, unrouted_for=30.0)
+    made = decided((done, replica(GREEN, **ROUTED)), wanted=GREEN, record=under_way(),
+                   published=serving)  # fmt: skip
+    assert made.actions == (StopReplica(name=done.name),)
+    assert made.reason == f"stopping web-{B}-0"
+
+
+def test_what_is_to_be_alone_has_no_way_back_beside_it() -> None:
+    """While blue may be asked it could never be stopped."""
+    serving = replace(routing((GREEN, 100), count=1, fallback=BLUE), loops=True)
+    made = decided((replica(BLUE, **ROUTED), replica(GREEN, **ROUTED)), wanted=GREEN,
+                   record=under_way(), published=serving, guard_available=True)  # fmt: skip
+    assert published_by(made) == replace(serving, fallback=None)
+
+
+def test_requests_that_wait_are_not_sent_away_when_the_strategy_changes() -> None:
+    """Green or blue, whoever is healthy first, answers them."""
+    spec = replace(GREEN, rollout=Rollout(bake=20.0, drain=30.0))
+    starting = replica(spec, health=Health.STARTING, age=1.0)
+    found = (replica(BLUE, **REST), starting)
+    made = decided(found, wanted=spec, record=under_way(), published=HELD)
+    assert made.actions == (StartReplica(name=replica(BLUE).name),)
+    back = (replica(BLUE), starting)
+    made = decided(back, wanted=spec, record=under_way(), published=HELD)
+    assert published_by(made).weights == {B: 100}
+    assert published_by(made).holds_for is None
+
+
+def test_what_serves_is_what_runs_again_where_nobody_knows_a_good_one() -> None:
+    """Nothing is started beside it (S8)."""
+    newest = app("web:3", replicas=1, rollout=ALONE)
+    rejection = Rejection(spec=newest.digest, revision=newest.revision, reason="no such image")
+    first, second = sorted((BLUE, GREEN), key=lambda spec: spec.revision)
+    serving = replace(routing((second, 100), count=1), loops=True)
+    leaving = (replica(first, 0, **REST), replica(first, 1), replica(second, **ROUTED))
+    made = decided(leaving, wanted=newest, record=Record(rejection=rejection), published=serving)
+    assert not made.actions
+
+
+def test_what_failed_before_is_no_reason_to_give_up_what_serves() -> None:
+    """After Docker was restarted: nothing else is known to be good, and nothing was stopped."""
+    ended = {**REST, "is_blameless": False, "exit_code": 1, "age": 1.0}
+    deployment = Deployment(number=2, revision=G, image="web:2")
+    record = Record(deployments=2, deployment=deployment)
+    made = decided((replica(BLUE, **ended), replica(GREEN, **ended)), wanted=GREEN, record=record,
+                   published=replace(Routing(routes=GREEN.routes), loops=True))  # fmt: skip
+    assert not made.endings
+    serving = replace(routing((GREEN, 100), count=1), loops=True)
+    made = decided((replica(BLUE, **ended), replica(GREEN, **ended)), wanted=GREEN, record=record,
+                   published=serving)  # fmt: skip
+    assert not made.endings
+
+
 # --- the guard ------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.evidence import CheckResult, CheckVerdict, Evidence, Figures
 from traefik_bg.core.model import AppSpec, MirrorShare, PreviewShare, Routing, Share
 from traefik_bg.core.observation import ContainerState, Health, Observation
-from traefik_bg.core.record import Waiver
+from traefik_bg.core.record import Rejection, Waiver
 from traefik_bg.core.rollout import (
     Analysis,
     Approval,
@@ -182,6 +182,19 @@ def test_after_the_longest_wait_it_is_rejected_where_evidence_is_required() -> N
     assert ending.reason.startswith("no evidence within the longest wait: ")
 
 
+@pytest.mark.parametrize("changes", [{"paused": True}, {}], ids=["paused", "asked"])
+def test_who_is_waited_for_is_no_lack_of_evidence(changes: dict[str, Any]) -> None:
+    """At night nobody comes, and nobody promotes; green was fine in the evening."""
+    strict = replace(LIMITS, inconclusive=Inconclusive.REJECT)
+    step = Step(weight=25, pause=30.0, needs_approval=not changes)
+    spec = wish(steps=(step,), analysis=strict)
+    made = at(spec, 25, stands_for=50_000.0, record=under_way(spec, **changes),
+              evidence=answered(spec, 3))  # fmt: skip
+    assert not made.endings
+    assert not made.actions
+    assert made.phase in {Phase.PAUSED, Phase.WAITING}
+
+
 def test_good_answers_let_the_step_go_on() -> None:
     """When its pause is over as well."""
     made = at(JUDGED, 25, stands_for=30.0, evidence=answered(JUDGED, 500))
@@ -278,11 +291,21 @@ def test_copies_end_with_the_first_shift() -> None:
     assert published_by(made).mirror is None
 
 
-def test_a_first_step_is_one_publication() -> None:
-    """The copies end in the same one: with both, green would get more than its share."""
-    spec = replace(COPIED, rollout=replace(COPIED.rollout, steps=(Step(weight=5, pause=9.0),)))
-    made = at(spec, 0, published=copying(), stands_for=20.0, evidence=answered(spec, 100))
+def test_copies_end_with_the_first_step() -> None:
+    """In the same publication: another one would begin the round robin anew."""
+    spec = wish(steps=(Step(weight=5, pause=30.0),), mirror=Mirror(percent=10, pause=20.0))
+    copied = replace(routing((BLUE, 100)), mirror=MirrorShare(share=share(spec), percent=10))
+    made = at(spec, 0, published=copied, stands_for=20.0)
     assert published_by(made) == routing((BLUE, 95), (spec, 5))
+
+
+def test_other_copies_can_be_asked_for_at_any_time() -> None:
+    """Who copies what must not be done twice wants that to end now."""
+    spec = wish(mirror=Mirror(percent=10, pause=20.0))
+    mirrored = MirrorShare(share=share(spec), percent=50, all_methods=True)
+    copied = replace(routing((BLUE, 100)), mirror=mirrored)
+    made = at(spec, 0, published=copied, stands_for=5.0)
+    assert published_by(made).mirror == MirrorShare(share=share(spec), percent=10)
 
 
 def test_a_dead_replica_gets_no_copies_any_more() -> None:
@@ -399,6 +422,18 @@ def test_nobody_is_left_on_a_version_that_was_rejected() -> None:
     made = at(KEEPS, 50, record=record, published=with_cookies((BLUE, 50), (KEEPS, 50)))
     assert published_by(made).kept is None
     assert published_by(made).weights == {B: 100}
+
+
+def test_nobody_is_left_on_a_version_that_an_operator_goes_back_from() -> None:
+    """Although it was good once."""
+    newest = app("web:3", rollout=KEEPS.rollout)
+    aside = Rejection(spec=newest.digest, revision=newest.revision, reason="rolled back")
+    record = replace(good(replace(BLUE, rollout=KEEPS.rollout), KEEPS), rejection=aside)
+    made = decided(
+        replicas(BLUE), replicas(KEEPS, **ROUTED), wanted=newest, record=record,
+        published=with_cookies((KEEPS, 100)),
+    )  # fmt: skip
+    assert published_by(made) == with_cookies((BLUE, 100))
 
 
 def test_the_next_deployment_waits_for_the_sessions_of_the_one_before() -> None:

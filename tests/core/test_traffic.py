@@ -273,6 +273,23 @@ def test_what_is_read_back_is_what_was_written(
     assert not re.search("[\x7f-\x9f\u2028\u2029\ufeff]", data.decode()), "YAML reads it otherwise"
 
 
+def test_a_document_from_before_there_were_notes_is_read() -> None:
+    """An update in the middle of a bake loses neither the routes nor who is behind an address."""
+    before = Routing(
+        shares=(share(GREEN, 100, "10.0.0.1", "10.0.0.2"),),
+        routes=(HOST,),
+        sticky=True,
+        fallback=share(BLUE, 0, "10.0.0.3"),
+    )
+    document = traffic.render({WEB: before}, features=Features(retry=True, guard=True))
+    http = document["http"]
+    http["services"]["web"]["weighted"]["sticky"]["cookie"].pop("name")
+    del http["middlewares"]["web-notes"]
+    names = {GREEN: f"web-{GREEN}-0 web-{GREEN}-1", BLUE: f"web-{BLUE}-0"}
+    http["middlewares"]["web-replicas"] = {"headers": {"customResponseHeaders": names}}
+    assert traffic.parse(traffic.encode(document)) == {WEB: before}
+
+
 def test_braces_survive() -> None:
     """A rule may hold two braces in a row, as regular expressions do."""
     braces = replace(HOST, rule="HostRegexp(`^a{{1}}\\{{3,}$`)")

@@ -11,7 +11,7 @@ from traefik_bg.core.actions import seconds_left
 from traefik_bg.core.analysis import Judgement, Verdict, judged
 from traefik_bg.core.decision import INSTANT
 from traefik_bg.core.model import AppSpec
-from traefik_bg.core.rollout import Analysis, Inconclusive, Step
+from traefik_bg.core.rollout import Analysis, Approval, Inconclusive, Step
 from traefik_bg.core.situation import FULL, Situation
 
 LONGEST_STARVATION = 300.0
@@ -113,9 +113,16 @@ def is_inconclusive(s: Situation, target: AppSpec) -> bool:
         analysis is not None
         and analysis.inconclusive is Inconclusive.REJECT
         and not s.is_promised(s.weight)
+        and not _waits_for_somebody(s, target)
         and is_out_of_patience(s, target)
         and judgement_of(s, target).verdict is Verdict.UNSURE
     )
+
+
+def _waits_for_somebody(s: Situation, target: AppSpec) -> bool:
+    """Tell whether people keep the target where it is: then evidence that is old is no lack."""
+    is_approved_first = s.weight == 0 and target.rollout.approval is Approval.MANUAL
+    return s.is_held or is_approved_first or stage(s, target).needs_approval
 
 
 def counted_for(s: Situation, target: AppSpec) -> float:

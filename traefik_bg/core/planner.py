@@ -126,6 +126,7 @@ def _with_deployment(seen: Observation, record: Record) -> tuple[Record, tuple[E
     if under_way is not None:
         what = f"{target.revision} is wanted now" if target else "the app is not wanted any more"
         endings = (Ending(outcome=Outcome.SUPERSEDED, revision=under_way.revision, reason=what),)
+    record = replace(record, waiver=None)  # what was said of another attempt
     if wanted is None or target is None:
         return replace(record, deployment=None), endings
     number = record.deployments + 1

@@ -20,7 +20,7 @@ from traefik_bg.core.replica_rules import (
 )
 from traefik_bg.core.rollout_rules import needs_approval
 from traefik_bg.core.routing import holding
-from traefik_bg.core.situation import Situation
+from traefik_bg.core.situation import FULL, Situation
 
 
 def make_way(s: Situation) -> Decision | None:
@@ -36,6 +36,8 @@ def make_way(s: Situation) -> Decision | None:
         return Decision(reason=f"waiting for {listed(coming)}", phase=Phase.STARTING)
     if not s.occupants:
         return None
+    if s.weight == FULL and s.is_alive(target.revision):
+        return _stop(s)  # it serves already, and what else runs is in nobody's way but its own
     if (preparing := create(s, target)) is not None:
         return preparing
     if needs_approval(s) and s.routed.shares:
@@ -68,6 +70,8 @@ def bring_back(s: Situation) -> Decision | None:
         if s.is_holding or not s.routed.shares:
             return None  # it is retired first
         return _hold(s, "until what ran before runs again")  # fmt: skip
+    if any(replica.revision not in {back, s.bad} for replica in s.occupants):
+        return None
     idle = [
         replica
         for replica in s.resting
@@ -85,10 +89,10 @@ def bring_back(s: Situation) -> Decision | None:
 
 
 def _last_to_run(s: Situation) -> RevisionId:
-    """Return who runs again, or served before; or, that forgotten too, has the most replicas."""
-    runs = next((r.revision for r in s.occupants if r.revision != s.bad), None)
-    if runs is not None:
-        return runs
+    """Return who serves, or runs again, or served before; else who has the most replicas."""
+    running = {r.revision for r in s.occupants if r.revision != s.bad}
+    if running:
+        return max(sorted(running), key=lambda revision: s.routed.weights.get(revision, 0))
     rejection = s.record.rejection
     blue = None if rejection is None else rejection.blue
     found = [replica.revision for replica in s.resting]
@@ -106,14 +110,15 @@ def _stop(s: Situation) -> Decision:
         StopReplica(name=replica.name) for replica in idle if is_drained(s, replica)
     )
     names = listed([replica.name for replica in s.occupants])
+    held = "; requests are held" if s.is_holding else ""
     if actions:
-        reason = f"stopping {listed([r.name for r in idle if is_drained(s, r)])}; requests are held"
+        reason = f"stopping {listed([r.name for r in idle if is_drained(s, r)])}{held}"
         return Decision(reason=reason, phase=Phase.DRAINING, actions=actions)
     if not idle:
-        return Decision(reason=f"stopping {names}; requests are held", phase=Phase.DRAINING)
+        return Decision(reason=f"stopping {names}{held}", phase=Phase.DRAINING)
     longest = max(0.0, *(drain_limit(s) - (r.unrouted_for or 0.0) for r in idle))
     return Decision(
-        reason=f"requests are held; draining {names}: {still_open(idle)}, "
+        reason=f"{'requests are held; ' if held else ''}draining {names}: {still_open(idle)}, "
         f"at most {seconds_left(longest)}",
         phase=Phase.DRAINING,
         recheck_after=LOOK_WHILE_DRAINING,

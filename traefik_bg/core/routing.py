@@ -33,8 +33,10 @@ def routing_at(situation: Situation, weight: int) -> Routing:
     green = _share(s, target.revision, weight) if target else None
     shares: tuple[Share, ...]
     is_awaited = target is not None or blue in {None, s.bad}
-    if s.is_exclusive and s.is_holding and is_awaited and not (green and weight > 0):
-        return holding(s)
+    if s.is_holding and not (green and weight > 0):
+        is_nobody_there = green is None and blue is None  # the strategy may be another one by now
+        if is_nobody_there or (s.is_exclusive and is_awaited):
+            return holding(s)
     if green is not None and (weight > 0 or blue is None):
         if blue is None or weight >= FULL:
             shares = (replace(green, weight=FULL),)
@@ -58,13 +60,15 @@ def holding(s: Situation) -> Routing:
 
 def mirroring(s: Situation, target: AppSpec) -> Routing:
     """Return the routing in which the target gets copies of requests, and no traffic."""
+    return replace(routing_at(s, 0), mirror=_copies(s, target))
+
+
+def _copies(s: Situation, target: AppSpec) -> MirrorShare | None:
+    """Return the copies that are wished for now; None: for nobody."""
     mirror, share = target.rollout.mirror, _share(s, target.revision, 0)
     if mirror is None or share is None:
-        return s.routed
-    return replace(
-        routing_at(s, 0),
-        mirror=MirrorShare(share=share, percent=mirror.percent, all_methods=mirror.all_methods),
-    )
+        return None
+    return MirrorShare(share=share, percent=mirror.percent, all_methods=mirror.all_methods)
 
 
 def _share(s: Situation, revision: RevisionId, weight: int) -> Share | None:
@@ -124,17 +128,22 @@ def _fallback(s: Situation, routed: AbstractSet[RevisionId]) -> Share | None:
     target = s.target
     if target is None or s.is_proven or not s.seen.guard_available or s.blue is None:
         return None
+    if s.is_exclusive:
+        return None  # it is to be stopped, and could never be while it may be asked
     return _share(s, s.blue, 0) if target.revision in routed else None
 
 
 def _kept(s: Situation, routed: AbstractSet[RevisionId]) -> Share | None:
     """Return who answers the clients that began there, after it has lost its weight.
 
-    Only what was good once: nobody is left on a version that was found wanting.
+    Only what was good once: nobody is left on a version that was found wanting, and nobody on one
+    that an operator goes back from.
     """
     before = s.routed.kept
     if before is not None:
         candidates = {before.revision} if sessions_left(s) > 0 else set()
+    elif s.is_rejected:
+        candidates = set()
     else:
         deployment = s.record.deployment
         specs = (s.record.good, *s.record.previous)
@@ -171,8 +180,7 @@ def _mirror(s: Situation, routed: AbstractSet[RevisionId]) -> MirrorShare | None
         return None
     if before.share.revision != target.revision or target.revision in routed:
         return None
-    share = _share(s, target.revision, 0)
-    return replace(before, share=share) if share is not None else None
+    return _copies(s, target)
 
 
 def needs_rehearsal(situation: Situation) -> bool:

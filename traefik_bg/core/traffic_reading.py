@@ -2,7 +2,7 @@
 
 Separate because only starts need it, when the published document is the only memory of what was
 routed. Weights and replicas are read from what Traefik acts on; what it has no field for, from the
-notes. Pure.
+notes. Documents from before there were notes are read as well: an update is no outage. Pure.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from traefik_bg.core.names import (
     LOOP,
     RETRY,
     balancer_name,
+    guard_name,
     held_name,
     notes_name,
     router_name,
@@ -83,7 +84,7 @@ def _routing(app: AppName, document: Document, protocol: Protocol) -> Routing:
         return Share(revision=RevisionId(revision), weight=weight, servers=servers)
 
     def warm(key: str) -> Share | None:
-        return share(notes[key]) if key in notes else None
+        return share(notes[key]) if notes.get(key) else None
 
     preview, mirror, holds_for = notes.get("preview"), notes.get("mirror"), notes.get("holds_for")
     routing = Routing(
@@ -114,7 +115,20 @@ def _notes(app: AppName, document: Document) -> dict[str, Any]:
     notes = json.loads(middleware["headers"]["customResponseHeaders"].get(NOTES, "{}"))
     if not isinstance(notes, dict):
         raise ValueError(f"the notes on {app} are not a mapping")  # noqa: TRY004 - as for sections
-    return notes
+    return {**_unnoted(app, document), **notes}
+
+
+def _unnoted(app: AppName, document: Document) -> dict[str, Any]:
+    """Return what stood elsewhere before there were notes."""
+    services, middlewares = section(document, "services"), section(document, "middlewares")
+    cookie = services.get(app, {}).get("weighted", {}).get("sticky", {}).get("cookie")
+    guard = services.get(guard_name(app), {}).get("failover")
+    named = middlewares.get(f"{app}-replicas", headers({}))["headers"]["customResponseHeaders"]
+    return {
+        "sticky": cookie is not None and "name" not in cookie,
+        "fallback": guard and guard["fallback"].removeprefix(balancer_name(app, "")),
+        "replicas": {revision: names.split(" ") for revision, names in named.items()},
+    }
 
 
 def _preview(by: dict[str, Any]) -> Preview:

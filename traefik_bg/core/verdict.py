@@ -48,14 +48,19 @@ def _is_all_there_can_be(s: Situation) -> bool:
     the good spec is known, they can be made again; green limps on until they are healthy.
     """
     is_known = s.record.good is not None and (s.is_exclusive or not s.others)
-    is_known = is_known or bool(s.resting)
+    is_known = is_known or _could_run_again(s)
     return s.weight == FULL and s.blue is None and not is_known
 
 
 def _may_be_all_there_is(s: Situation) -> bool:
     """Tell whether green may be what served before a record was lost: then only time rejects it."""
-    is_alone = s.blue is None and not s.resting
+    is_alone = s.blue is None and not _could_run_again(s)
     return is_alone and s.seen.published is not None and s.record.good is None
+
+
+def _could_run_again(s: Situation) -> bool:
+    """Tell whether something was stopped for green; what has ended by itself is no way back."""
+    return any(replica.is_blameless for replica in s.resting)
 
 
 def _rejection(target: AppSpec, reason: str, log: tuple[str, ...] = ()) -> Rejection:
