@@ -28,7 +28,7 @@ from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Ser
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.planner import plan
 from traefik_bg.core.record import Record
-from traefik_bg.core.rollout import Approval, Sessions, Strategy
+from traefik_bg.core.rollout import Approval, Inconclusive, Sessions, Strategy
 from traefik_bg.core.situation import Situation
 
 NEVER_HEALTHY = "web:never-healthy"
@@ -170,6 +170,7 @@ class FaultyWorld(World):
         for about in [key for key in self.refusals if made.endings]:
             del self.refusals[about]
         self._check_hold(seen, made)
+        self._check_judged(seen, made)
         for action in made.actions[:cut]:
             self._check(action)
             self.apply(action)
@@ -397,8 +398,17 @@ class FaultyWorld(World):
 
     def _check_kept(self, routing: Routing | None) -> None:
         """Check that clients may finish where they began."""
-        before, spec = self.published, self.desired
+        before, spec, good = self.published, self.desired, self.record.good
         kept = before.kept if before is not None else None
+        if before is not None and spec is not None and routing is not None and good is not None:
+            lost = before.weights.keys() - routing.weights.keys()
+            is_well = any(
+                r.revision == good.revision and r.is_healthy for r in self.replicas.values()
+            )
+            is_asked = before.keeps_sessions and spec.rollout.sessions is Sessions.KEEP
+            is_back = spec.digest in self.rejected or routing.holds_for is not None
+            if is_asked and kept is None and good.revision in lost and is_well and not is_back:
+                assert routing.kept is not None, "sessions: those that began on blue are cut off"
         if kept is None or routing is None or spec is None or routing.kept is not None:
             return
         alive = [s for s in kept.servers if self._is_right(s)]
@@ -444,6 +454,30 @@ class FaultyWorld(World):
         stood = self.now - self.stood_since
         assert waived or stood >= pause - 0.01, f"steps: {had} % stood for {stood} s only"
         self._check_evidence(spec, had)
+        analysis, evidence = spec.rollout.analysis, self.observe().evidence
+        is_strict = analysis is not None and analysis.inconclusive is Inconclusive.REJECT
+        if analysis is None or waived or not is_strict:
+            return
+        figures = evidence.figures.get(spec.revision, Figures()) if evidence else Figures()
+        has_enough = figures.requests >= analysis.min_requests
+        assert has_enough, f"analysis: {spec.image} goes on from {had} % without evidence"
+
+    def _check_judged(self, seen: Observation, made: Plan) -> None:
+        """Check that what is known to answer with errors is rejected, while there is a blue."""
+        spec, good, evidence = self.desired, self.proven_good, seen.evidence
+        analysis = spec.rollout.analysis if spec is not None else None
+        if spec is None or good is None or evidence is None or analysis is None:
+            return
+        blue = [r for r in seen.replicas if r.revision == good.revision and r.is_healthy]
+        is_in_doubt = self._is_doubtful(spec) and self.record.good is not None
+        if good.revision == spec.revision or not blue or not is_in_doubt:
+            return
+        figures = evidence.figures.get(spec.revision, Figures())
+        limit = analysis.max_error_ratio
+        is_enough = figures.requests >= analysis.min_requests
+        if limit is None or not is_enough or figures.error_ratio <= limit:
+            return
+        assert made.record.rejects(spec), f"analysis: {spec.image} is not rejected for {figures}"
 
     def _check_evidence(self, spec: AppSpec, weight: int) -> None:
         """Check that what is known to answer with errors gets no more traffic than it has."""
@@ -560,6 +594,10 @@ class FaultyWorld(World):
                 for s in share.servers
                 if self._is_right(s) and self.replicas[s.replica].is_healthy
             ]
+            is_first = desired.revision not in before.weights and self._is_doubtful(desired)
+            is_asked = desired.rollout.approval is Approval.MANUAL and is_first
+            is_promoted = self.promoted is not None and self.promoted[0] == desired.revision
+            assert not serves or is_promoted or not is_asked, "approval: nobody let requests wait"
             has_all = before.weights == {desired.revision: 100}
             assert not (has_all and serves), "hold: requests wait although what is wanted serves"
 

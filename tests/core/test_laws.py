@@ -94,6 +94,7 @@ SPECS = [
     )),
     everything("web:3", 10, 50),
     everything("web:2", 50),
+    everything("web:4", 50),
     everything(ERRS, 10),
     exclusive("web:2", replicas=2),
     exclusive("web:4", replicas=3, analysis=LIMITS),

@@ -281,6 +281,19 @@ def test_what_serves_is_what_runs_again_where_nobody_knows_a_good_one() -> None:
     assert not made.actions
 
 
+def test_nothing_is_held_for_a_way_back_that_serves() -> None:
+    """It would be held and let go again, without end."""
+    newest = app("web:3", replicas=1, rollout=ALONE)
+    rejection = Rejection(spec=newest.digest, revision=newest.revision, reason="aborted")
+    found = (
+        replica(BLUE, **ROUTED),
+        replica(newest, unrouted_for=5.0, idle_for=None),
+        replica(GREEN, **REST),
+    )
+    made = decided(found, wanted=newest, record=Record(rejection=rejection), published=SERVING)
+    assert not made.actions
+
+
 def test_what_failed_before_is_no_reason_to_give_up_what_serves() -> None:
     """After Docker was restarted: nothing else is known to be good, and nothing was stopped."""
     ended = {**REST, "is_blameless": False, "exit_code": 1, "age": 1.0}

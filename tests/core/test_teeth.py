@@ -14,7 +14,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.core.test_laws import Walk
-from traefik_bg.core import planner, replica_rules, routing, traffic_rules, verdict
+from traefik_bg.core import (
+    pace,
+    planner,
+    recreate_rules,
+    replica_rules,
+    rollout_rules,
+    routing,
+    traffic_rules,
+    verdict,
+)
+from traefik_bg.core.analysis import Judgement, Verdict
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +59,15 @@ CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
     (replica_rules, "is_drained", lambda *_: True),
     (replica_rules, "_kept_revisions", lambda *_: frozenset()),
     (routing, "_survivors", lambda s: s.routed.shares),
-    (traffic_rules, "_pause_left", lambda *_: 0.0),
+    (pace, "_pause_left", lambda *_: 0.0),
+    (pace, "judged", lambda *_, **__: Judgement(verdict=Verdict.GOOD)),
+    (verdict, "_breach", lambda *_: None),
+    (verdict, "is_inconclusive", lambda *_: False),
+    (routing, "_kept", lambda *_: None),
+    (routing, "sessions_left", lambda _: 0.0),
+    (recreate_rules, "is_drained", lambda *_: True),
+    (recreate_rules, "needs_approval", lambda _: False),
+    (rollout_rules, "needs_approval", lambda _: False),
     (traffic_rules, "needs_rehearsal", lambda *_: False),
     (planner, "_without_old_rejection", lambda _, record: record),
 ]

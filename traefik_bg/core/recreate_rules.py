@@ -67,7 +67,8 @@ def bring_back(s: Situation) -> Decision | None:
         return None
     back = _last_to_run(s)
     if any(replica.revision == s.bad for replica in s.occupants):
-        if s.is_holding or not s.routed.shares:
+        is_served = s.blue not in {None, s.bad}
+        if s.is_holding or not s.routed.shares or is_served:
             return None  # it is retired first
         return _hold(s, "until what ran before runs again")  # fmt: skip
     if any(replica.revision not in {back, s.bad} for replica in s.occupants):
