@@ -66,6 +66,19 @@ async def until_answered(meter: Meter, mark: str, times: int = 50) -> None:
     await meter.until(lambda seen: len(seen.answers_between(mark, seen.until)) >= times, within=20)
 
 
+async def until_caught_up(meter: Meter, mark: str) -> None:
+    """Wait until every request that was due before a mark has ended, those that were held too."""
+
+    def is_caught_up(report: Report) -> bool:
+        instant = report.at(mark)
+        due = sum(
+            x.scheduled < instant for x in report.exchanges if x.kind in {Kind.GET, Kind.POST}
+        )
+        return due >= int((instant - report.began) * report.load.rate)
+
+    await meter.until(is_caught_up, within=40)
+
+
 def seen_by_users(report: Report) -> tuple[Exchange, ...]:
     """Return the errors of green that users saw."""
     return tuple(x for x in report.lost() if x.loss is Loss.STATUS and x.version == "v2")
