@@ -173,6 +173,7 @@ def assert_settled(world: FaultyWorld) -> None:
         assert record.rejection is not None
         assert record.rejection.reason in made.reason, "L1: rejected without saying why"
         if record.good is None:
+            assert_brought_back(world)
             return
         wanted = record.good
     assert world.published is not None, "L1: not routed"
@@ -183,6 +184,17 @@ def assert_settled(world: FaultyWorld) -> None:
     assert world.published.holds_for is None, "L1: requests are held for ever"
     assert len(list(world.published.servers)) == wanted.replicas, "L1: not all replicas serve"
     assert {r.revision for r in world.replicas.values()} == {wanted.revision}, "L1: leftovers"
+
+
+def assert_brought_back(world: FaultyWorld) -> None:
+    """Require that what was stopped for a version that failed runs again, whoever it was (L4)."""
+    desired = world.desired
+    if desired is None or desired.rollout.strategy is not Strategy.RECREATE:
+        return
+    others = [r for r in world.replicas.values() if r.revision != desired.revision]
+    stopped = [r.name for r in others if r.state is ContainerState.EXITED and r.is_blameless]
+    runs = any(r.is_running for r in others)
+    assert runs or not stopped, f"L4: {stopped} were stopped for {desired.image}, and stay so"
 
 
 class Walk(RuleBasedStateMachine):

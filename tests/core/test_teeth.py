@@ -59,7 +59,7 @@ CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
     (replica_rules, "is_drained", lambda *_: True),
     (replica_rules, "_kept_revisions", lambda *_: frozenset()),
     (routing, "_survivors", lambda s: s.routed.shares),
-    (pace, "_pause_left", lambda *_: 0.0),
+    (pace, "counted_for", lambda *_: 1e9),
     (pace, "judged", lambda *_, **__: Judgement(verdict=Verdict.GOOD)),
     (verdict, "_breach", lambda *_: None),
     (verdict, "is_inconclusive", lambda *_: False),
