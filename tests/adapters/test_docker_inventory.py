@@ -15,6 +15,7 @@ import structlog
 
 from tests.adapters.fake_docker import NAME, REVISION, SHOP, WEB, FakeDocker, Wakes, fake_docker
 from traefik_bg.adapters import docker_events, docker_inventory
+from traefik_bg.adapters.docker_connection import ASK_TIMEOUT
 from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.model import AppName, ReplicaName
@@ -344,5 +345,5 @@ class TestEvents:
             hanging = asyncio.create_task(engine.containers(WEB))
             await docker.until("inspect")
             began = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - began < 1
+        assert asyncio.get_running_loop().time() - began < ASK_TIMEOUT
         hanging.cancel()
