@@ -209,6 +209,24 @@ class TestLooking:
 
         assert (seen.state, seen.exit_code) == (ContainerState.EXITED, 3)
 
+    async def test_does_not_wait_to_say_that_a_container_has_ended(
+        self, docker: FakeDocker, engine: DockerEngine, wakes: Wakes
+    ) -> None:
+        """While Docker starts it again it cannot be inspected; but requests go there still."""
+        found = docker.add()
+        await engine.containers(WEB)
+        found["State"] |= {"Status": "restarting", "Running": True, "ExitCode": 137}
+        docker.gates["inspect"] = asyncio.Event()
+        await docker.emit(found["Id"])
+        assert await wakes.next() == WEB
+
+        (seen,) = await engine.containers(WEB)
+
+        assert (seen.state, seen.exit_code) == (ContainerState.RESTARTING, None)
+        docker.gates["inspect"].set()
+        (seen,) = await engine.containers(WEB)
+        assert seen.exit_code == 137
+
     async def test_takes_the_address_from_the_newest_listing(
         self, docker: FakeDocker, engine: DockerEngine
     ) -> None:

@@ -484,6 +484,15 @@ def test_green_that_exits_is_rejected_with_its_code_and_last_words() -> None:
     assert made.endings[0].log == ("starting", "KeyError")
 
 
+def test_a_green_whose_end_docker_has_not_explained_yet_is_only_unrouted() -> None:
+    """Its code is part of the reason, and comes in a moment."""
+    ended = replica(GREEN, 1, **{**DEAD, "exit_code": None, "age": 0.1})
+    made = decided(replicas(BLUE, **ROUTED), (replica(GREEN, 0), ended),
+                   published=routing((BLUE, 50), (GREEN, 50)))  # fmt: skip
+    assert not made.endings
+    assert made.reason == f"taking web-{G}-1 out of the routing"
+
+
 def test_green_that_was_restarted_is_rejected() -> None:
     """It runs again, but it did exit; nobody knows its code any more."""
     made = decided(

@@ -44,7 +44,17 @@ def walk() -> None:
     run_state_machine_as_test(Walk, settings=LOOK_LONG_ENOUGH)
 
 
-@pytest.mark.parametrize("rule", planner.RULES, ids=lambda rule: rule.__name__)
+BY_EXAMPLE = {rollout_rules.let_sessions_end, rollout_rules.keep_sessions}
+"""What chance rarely misses: it takes two or three versions within one drain, and a quiet end. What
+misses them is in `test_rollout_rules`: `test_the_next_deployment_waits_for_the_sessions_of_the_one_
+before`, and `test_clients_have_until_the_drain_is_over`."""
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [rule for rule in planner.RULES if rule not in BY_EXAMPLE],
+    ids=lambda rule: rule.__name__,
+)
 def test_no_rule_can_be_left_out(rule: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A planner without this rule breaks a law."""
     rest = tuple(other for other in planner.RULES if other is not rule)

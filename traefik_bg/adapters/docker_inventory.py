@@ -35,6 +35,7 @@ _STATES = {state.value: state for state in ContainerState} | {
     "dead": ContainerState.EXITED  # its removal failed half-way: to be removed again
 }
 _KEPT_FOR = 60.0  # Docker drops events for whoever reads too slowly: believe nothing for ever
+_HURRY = 0.1  # seconds; an inspection takes milliseconds
 _NEVER = "0001-01-01T00:00:00Z"  # how Docker writes "not started yet"
 
 
@@ -70,6 +71,7 @@ class Inventory:
         self._network = network
         self._listing = Shared(self._list)
         self._inspected: dict[str, _Inspection] = {}
+        self._last: dict[str, Container] = {}
         self._asking: dict[str, object] = {}
         self._is_heard = False
 
@@ -129,6 +131,9 @@ class Inventory:
         for key, kept in tuple(self._inspected.items()):
             if key not in ids and one in {None, kept.container.app}:
                 del self._inspected[key]
+        for key, last in tuple(self._last.items()):
+            if key not in ids and one in {None, last.app}:
+                del self._last[key]
         apps: dict[AppName, list[Row]] = {}
         for found in rows:
             apps.setdefault(found.app, []).append(found)
@@ -140,12 +145,21 @@ class Inventory:
         if (kept := self._inspected.get(row.id)) is not None and kept.holds(row, now):
             return replace(kept.container, ip=row.ip, name=row.name)
         asking = self._asking[row.id] = object()
+        last = self._last.get(row.id)
         try:
-            found = container(await self._inspect(row.id), self._network)
+            # Docker answers nothing about a container while it starts it again, which takes seconds
+            # on a busy machine. That it does not run is all one must know at once.
+            async with asyncio.timeout(None if last is None or _runs(row) else _HURRY):
+                found = container(await self._inspect(row.id), self._network)
+        except TimeoutError:
+            if last is None:
+                raise
+            return replace(last, state=row.state, ip=row.ip, pid=0, exit_code=None)
         except APIError as error:
             if is_gone(error):
                 return None
             raise unexpected(error, f"inspect {row.name}") from error
+        self._last[row.id] = found
         # An event since we asked has taken the mark away: then the answer may already be old.
         if self._asking.pop(row.id, None) is asking and self._is_heard:
             self._inspected[row.id] = _Inspection(container=found, until=now + _KEPT_FOR)
@@ -194,6 +208,10 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
     """Keep asyncio from complaining of an error nobody waited for any more."""
     if not task.cancelled():
         task.exception()
+
+
+def _runs(row: Row) -> bool:
+    return row.state is ContainerState.RUNNING
 
 
 def row(item: Mapping[str, Any], network: str) -> Row:

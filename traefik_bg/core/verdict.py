@@ -78,7 +78,12 @@ def _refused(s: Situation, target: AppSpec) -> Rejection | None:
 
 def _died(s: Situation, target: AppSpec) -> Rejection | None:
     """A replica of green ended by itself, while blue did not."""
-    dead = [replica for replica in s.of(target.revision) if _has_died(replica)]
+    dead = [
+        replica
+        for replica in s.of(target.revision)
+        # With what code it ended may take Docker a moment to say; it is unrouted meanwhile.
+        if _has_died(replica) and not (replica.is_dead and replica.exit_code is None)
+    ]
     if not dead or _blue_died_too(s):
         return None
     replica = dead[0]
