@@ -33,7 +33,8 @@ HOST = "sample.localhost"
 APP = "sample"
 SAMPLE = os.environ.get("TESTBED_SAMPLE_IMAGE", "traefik-bg-sample")
 TRAEFIK = os.environ.get("TRAEFIK_IMAGE", "traefik-bg/traefik:local")
-BUCKETS = "0.005,0.01,0.025,0.05,0.1,0.25,0.5,1,2.5"  # as in config/traefik.yaml
+# as in config/traefik.yaml
+BUCKETS = "0.005,0.01,0.015,0.025,0.035,0.05,0.075,0.1,0.15,0.25,0.35,0.5,0.75,1,1.5,2.5,5"
 QUICK = {"BIND_AFTER": "0.2", "READY_AFTER": "0.2"}  # where the app's start is not the point
 _numbers = itertools.count(1)
 
