@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import structlog
 from yarl import URL
 
 from traefik_bg.adapters.check_command import run
+from traefik_bg.adapters.closing import Closing
 from traefik_bg.core.evidence import CheckResult, CheckVerdict
 from traefik_bg.core.names import balancer_name
 from traefik_bg.core.ports import Subject
@@ -32,24 +32,13 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 log = structlog.get_logger()
 
 
-class OutsideChecker:
+class OutsideChecker(Closing):
     """Implements the port `Checker`; open it as a context manager, or close it at the end."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
         """The provider Traefik has our services from, as its metrics name them."""
         self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Let go of all connections."""

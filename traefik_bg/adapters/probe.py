@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 
+from traefik_bg.adapters.closing import Closing
 from traefik_bg.core.model import HealthPolicy
 from traefik_bg.core.observation import Health
 from traefik_bg.core.ports import Container, ProbeResult
@@ -25,22 +24,11 @@ _NOT_BOUND = _REFUSED | _NO_ROUTE
 WORST_OK = 399  # a redirect comes from a server that works; it is not followed
 
 
-class NetworkProber:
+class NetworkProber(Closing):
     """Implements the port `Prober`; open it as a context manager, or close it at the end."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -30,13 +30,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from yarl import URL
 
+from traefik_bg.adapters.closing import Closing
 from traefik_bg.adapters.traefik_client import Endpoint, NoAnswer, TraefikClient, endpoints
 from traefik_bg.adapters.traefik_confirmation import new_session
 from traefik_bg.core.errors import RouterUnavailable
@@ -88,7 +87,7 @@ class _Account:
     totals: dict[RevisionId, Tally] = field(default_factory=dict)
 
 
-class TraefikMeter:
+class TraefikMeter(Closing):
     """Implements the port `Meter`; open it as a context manager, or close it at the end."""
 
     def __init__(self, api_urls: Sequence[str], metrics_urls: Sequence[str]) -> None:
@@ -101,17 +100,6 @@ class TraefikMeter:
         self._last: _Scrape | None = None
         self._under_way: asyncio.Task[_Scrape] | None = None
         self._accounts: dict[AppName, _Account] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Let go of all connections."""
