@@ -434,6 +434,8 @@ class FakeCounter:
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
         self.can_count = True
+        self.takes = 0.0
+        """Seconds to count."""
         self.counted: list[ReplicaName] = []
         """Who was counted."""
 
@@ -441,6 +443,7 @@ class FakeCounter:
         """Return the replica's established connections."""
         del port  # it has only one
         self.counted.append(container.name)
+        await asyncio.sleep(self.takes)
         box = self._engine.boxes.get(container.name)
         return box.connections if self.can_count and box is not None else None
 

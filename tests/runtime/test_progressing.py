@@ -112,6 +112,20 @@ async def test_the_way_back_is_measured(verb: Verb) -> None:
         )
 
 
+async def test_the_way_back_ends_with_the_confirmation_and_not_with_the_look() -> None:
+    """Counting connections takes the kernel a while: by then traffic is long back."""
+    async with Stage() as stage:
+        await stage.deployed(V1)
+        stage.want(ASKS)
+        await stage.until(lambda: stage.phase is Phase.WAITING)
+        stage.counter.takes = 3.0
+        await stage.command(Verb.ABORT)
+        await stage.until(lambda: stage.status().undone is not None)
+        undone = stage.status().undone
+        assert undone is not None
+        assert undone.seconds < 1
+
+
 async def test_a_breach_while_the_app_is_paused_goes_back_all_the_same() -> None:
     """A repair is no progress."""
     async with Stage() as stage:

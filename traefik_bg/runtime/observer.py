@@ -37,6 +37,8 @@ class Sight:
 
     seen: Observation
     routing: RoutingState
+    at: float
+    """The loop's time to which the durations in it are true; counting connections comes after."""
 
 
 class Observer:
@@ -78,7 +80,7 @@ class Observer:
         """
         busy = self._operations.busy  # before the listing: what ends meanwhile is seen or busy
         containers = await self._engine.containers(self._app)
-        routing = self._router.state(self._app)
+        routing, at = self._router.state(self._app), asyncio.get_running_loop().time()
         specs = _known_specs(desired, record)
         good = record.good.revision if record.good else None
 
@@ -97,15 +99,9 @@ class Observer:
 
         self._forget_absent(containers, busy)
         vitals = self._vitals.read(containers, checkup)
-        replicas = [
-            await self._replica(
-                container,
-                vitals[container.name],
-                routing,
-                checkup(container),
-            )
-            for container in containers
-        ]
+        replicas = await asyncio.gather(
+            *(self._replica(c, vitals[c.name], routing, checkup(c)) for c in containers)
+        )
         exposed = exposure(desired, record, routing)
         seen = Observation(
             app=self._app,
@@ -126,7 +122,7 @@ class Observer:
             evidence_trouble=self._witness.trouble if self._witness is not None else "",
             checks=self._inquiry.read(exposed) if self._inquiry is not None else {},
         )
-        return Sight(seen=seen, routing=routing)
+        return Sight(seen=seen, routing=routing, at=at)
 
     async def close(self) -> None:
         """End what goes on between looks."""

@@ -115,15 +115,18 @@ class Orders:
         for order in waiting:
             order.say(Unavailable(reason))
 
-    def undone(self, seen: Observation) -> Undone | None:
-        """Return how long the way back took, once, when it is seen to be confirmed."""
+    def undone(self, seen: Observation, at: float) -> Undone | None:
+        """Return how long the way back took, once, when it is seen to be confirmed.
+
+        `at`: the loop's time of the look.
+        """
         if self._way_back is None or seen.confirmed_for is None or seen.published is None:
             return None
         revision, given_at = self._way_back
         if seen.published.weights != {revision: FULL}:
             return None
         self._way_back = None
-        confirmed_at = asyncio.get_running_loop().time() - seen.confirmed_for
+        confirmed_at = at - seen.confirmed_for
         seconds = confirmed_at - given_at
         if seconds <= 0:
             return None  # it had all traffic anyway

@@ -173,8 +173,8 @@ class Reconciler:
             self._record = await self._parts.store.record(self._app)
         sight = await self._observer.look(desired, self._record)
         self.status.seen, self.status.routing = sight.seen, sight.routing
-        self.status.looked_at = asyncio.get_running_loop().time()
-        self.status.undone = self._orders.undone(sight.seen) or self.status.undone
+        self.status.looked_at = sight.at
+        self.status.undone = self._orders.undone(sight.seen, sight.at) or self.status.undone
         await self._orders.obey(sight.seen, self._record, self._save)
         if (broken := self._operations.broken_law) is not None:
             self._operations.broken_law = None
