@@ -29,7 +29,7 @@ from traefik_bg.core.observation import ContainerState, Health, Observation, Rep
 from traefik_bg.core.planner import plan
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Approval, Inconclusive, Sessions, Strategy
-from traefik_bg.core.situation import Situation
+from traefik_bg.core.situation import FULL, Situation
 
 NEVER_HEALTHY = "web:never-healthy"
 CRASHES = "web:crashes"
@@ -498,6 +498,8 @@ class FaultyWorld(World):
         held = self.record.paused or (seen.desired is not None and seen.desired.hold)
         if seen.published is not None and seen.published.holds_for is not None:
             return  # requests wait: that is no state to leave an app in
+        if self._is_exclusive and self.desired is not None and self.desired.digest in self.rejected:
+            return  # there is no way back but to stop what was turned down
         touched = [a for a in made.actions if not isinstance(a, PublishRouting)]
         assert not (held and touched), f"hold: {touched}"
 
@@ -545,6 +547,8 @@ class FaultyWorld(World):
         assert len(serving) >= good.replicas, "S5: promoted without being healthy"
         before = self.proven_good
         if before is None or before.revision != good.revision:
+            if not waived:
+                self._check_evidence(good, FULL)
             stood = self.now - self.stood_since
             assert waived or stood >= good.rollout.bake - 0.01, f"S4: promoted after {stood} s"
         self.proven_good = good
@@ -571,7 +575,8 @@ class FaultyWorld(World):
         if not self.record.rejects(desired) or desired.revision == good.revision:
             return
         of_good = [r for r in self.replicas.values() if r.revision == good.revision]
-        is_there = sum(r.is_healthy for r in of_good) >= good.replicas
+        wanted = good.replicas if self._is_exclusive else good.replicas / 2
+        is_there = sum(r.is_healthy for r in of_good) >= wanted
         has_traffic = published.weights.get(desired.revision, 0) > 0
         assert not (is_there and has_traffic), "undo: what was turned down has traffic still"
         further = {s.revision for s in published.all_shares if s.weight == 0}

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.core.build import WEB, app, canary
 from tests.core.faulty_world import BAD_RULE, CRASHES, ERRS, MISSING, NEVER_HEALTHY, FaultyWorld
-from traefik_bg.core.actions import Phase
+from traefik_bg.core.actions import Phase, Plan
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.model import AppSpec, Route
 from traefik_bg.core.observation import ContainerState, Health
@@ -116,7 +116,7 @@ def settle(world: FaultyWorld, *, looks: int = 400) -> None:
     """Let the service work in a quiet world until it has nothing left to do."""
     for _ in range(looks):
         made = world.tick()
-        if crashes_for_ever(world):
+        if crashes_for_ever(world) or answers_badly_for_ever(world, made):
             return
         if made.actions or made.recheck_after == 0.0:
             continue
@@ -144,6 +144,17 @@ def crashes_for_ever(world: FaultyWorld) -> bool:
     return any(name in world.replicas and world.image_of(name) == CRASHES for name in tried)
 
 
+def answers_badly_for_ever(world: FaultyWorld, made: Plan) -> bool:
+    """Tell whether all there is answers with errors: it stays, and does not become good."""
+    desired, loaded = world.desired, world.loaded
+    if world.record.good is not None or desired is None or loaded is None:
+        return False
+    if made.actions or made.phase is not Phase.BAKING:
+        return False
+    is_alone = loaded.weights == {desired.revision: 100}
+    return is_alone and world.errs(desired.revision) and world.now - world.stood_since > GIVEN_UP
+
+
 def quiet(world: FaultyWorld) -> None:
     """End every fault."""
     world.lags, world.answers, world.is_starved = False, True, False
@@ -165,7 +176,7 @@ def assert_settled(world: FaultyWorld) -> None:
         assert world.published is None, "L1: an unwanted app is still routed"
         assert record == Record(), "L1: an unwanted app is still remembered"
         return
-    if desired.hold or made.phase is Phase.WAITING:
+    if desired.hold or made.phase is Phase.WAITING or answers_badly_for_ever(world, made):
         return
     assert record.deployment is None, f"L1: a deployment never ends: {made.reason}"
     wanted = desired

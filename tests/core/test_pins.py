@@ -85,6 +85,18 @@ def test_content_that_cannot_be_had_any_more_is_replaced_by_what_the_tag_says() 
     assert looked(local, images=gone) == "web:1"
 
 
+def test_people_are_told_when_a_revision_comes_back_as_something_else() -> None:
+    """Its tag has been moved, and nobody has its content any more."""
+    made = decided(wanted=BLUE, record=KNOWN, images={"sha256:1": False, "web:1": True},
+                   refusals={"acme/web@sha256:d1": "no such image"})  # fmt: skip
+    assert made.reason == (
+        f"starting web-{B}-0, web-{B}-1 "
+        "(web:1; the very image it ran cannot be had any more)"
+    )  # fmt: skip
+    made = decided(wanted=BLUE, record=KNOWN, images={"sha256:1": True})
+    assert made.reason == f"starting web-{B}-0, web-{B}-1 (web:1)"
+
+
 def test_a_rollback_says_what_exactly_it_goes_back_to() -> None:
     """Tags move."""
     record = good(GREEN, BLUE, pins=(PIN,))

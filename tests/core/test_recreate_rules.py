@@ -341,3 +341,15 @@ def test_the_guard_lets_others_run_side_by_side() -> None:
     found = seen(*replicas(app("web:1")), ready, wanted=spec)
     assert broken_by_starting(found, ready.name) is None
     assert broken_by_starting(found, replica(BLUE, 7).name) is None
+
+
+def test_a_pause_does_not_keep_traffic_on_what_was_turned_down() -> None:
+    """The way back is a repair, though containers have to be stopped and started for it."""
+    paused = replace(rejected(), paused=True)
+    published = replace(routing((GREEN, 100), count=1), loops=True)
+    made = decided((replica(BLUE, **REST), replica(GREEN, **ROUTED)), wanted=GREEN, record=paused,
+                   published=published, hold_available=True)  # fmt: skip
+    assert published_by(made).holds_for == 30.0
+    made = decided((replica(BLUE, **ROUTED), replica(GREEN, **REST)), wanted=GREEN, record=paused,
+                   published=SERVING)  # fmt: skip
+    assert made.phase is Phase.PAUSED

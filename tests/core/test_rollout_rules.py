@@ -460,3 +460,42 @@ def test_a_dead_blue_has_no_clients_any_more() -> None:
     (action,) = made.actions
     assert isinstance(action, PublishRouting)
     assert action.routing == with_cookies((KEEPS, 100))
+
+
+# --- when not all is well with blue either ---------------------------------------------------------
+
+
+def test_half_of_blue_is_enough_to_go_home_to() -> None:
+    """A version that was turned down gets nothing while the good one is being made whole."""
+    spec = wish(steps=STEPS)
+    dead = replica(BLUE, 1, state=ContainerState.EXITED, address="", health=Health.UNKNOWN)
+    made = decided((replica(BLUE, **ROUTED), dead), replicas(spec, **ROUTED), wanted=spec,
+                   record=rejected(spec), published=routing((BLUE, 50), (spec, 50)))  # fmt: skip
+    back = published_by(made)
+    assert back.weights == {B: 100}
+    assert [s.replica for s in back.servers] == [replica(BLUE).name]
+
+
+def test_less_than_half_of_blue_is_made_more_first() -> None:
+    """One replica of three would be overrun."""
+    blue = replace(BLUE, replicas=3)
+    spec = wish(steps=STEPS)
+    made = decided((replica(blue),), replicas(spec, **ROUTED), wanted=spec,
+                   record=replace(rejected(spec), good=blue), published=routing((spec, 100)))  # fmt: skip
+    assert made.phase is Phase.STARTING
+    assert not [action for action in made.actions if isinstance(action, PublishRouting)]
+
+
+def test_what_answers_badly_does_not_become_good_for_want_of_something_better() -> None:
+    """A first version has nothing to go back to: it stays, and people are told (L1)."""
+    spec = wish(analysis=Analysis(max_error_ratio=0.01, min_requests=50, max_wait=60.0))
+    made = decided(replicas(spec, **ROUTED), wanted=spec, published=routing((spec, 100)),
+                   record=replace(under_way(spec), good=None), stands_for=1000.0,
+                   evidence=answered(spec, 100, 20))  # fmt: skip
+    assert made.record.good is None
+    assert made.phase is Phase.BAKING
+    assert made.reason == (
+        f"{spec.revision} has all traffic; good once it answers better: 20 % of its requests "
+        "failed (20 of 100), more than 1 %; there is nothing to go back to"
+    )
+    assert made.recheck_after == 1.0

@@ -70,7 +70,12 @@ def wait(s: Situation, target: AppSpec) -> Wait | None:
             recheck_after=min(left, LOOK_AT_FIGURES) if is_watched else left,
             left=None if starved else left,
         )
-    if judgement.verdict is not Verdict.GOOD and not is_out_of_patience(s, target):
+    if judgement.verdict is Verdict.BAD:  # it would have been rejected, if that helped anybody
+        return Wait(
+            reason=f"once it answers better: {judgement.detail}; there is nothing to go back to",
+            recheck_after=LOOK_AT_FIGURES,
+        )
+    if judgement.verdict is Verdict.UNSURE and not is_out_of_patience(s, target):
         rest = now.pause + (target.rollout.analysis or Analysis()).max_wait - s.stood_for
         return Wait(
             reason=f"once there is evidence: {judgement.detail}; at most {seconds_left(rest)} more",

@@ -51,6 +51,12 @@ def image_for(spec: AppSpec, seen: Observation, record: Record) -> str:
     return pin.digest if pin.digest and pin.digest not in seen.refusals else spec.image
 
 
+def named(spec: AppSpec, seen: Observation, record: Record) -> str:
+    """Return the image in words: people must know when a revision comes back as something else."""
+    is_other = pin_of(spec.revision, record) and image_for(spec, seen, record) == spec.image
+    return f"{spec.image}{'; the very image it ran cannot be had any more' if is_other else ''}"
+
+
 def is_looked_for(spec: AppSpec, seen: Observation, record: Record) -> bool:
     """Tell whether this look knows if the exact content is here (S5).
 

@@ -55,7 +55,7 @@ from traefik_bg.core.rollout_rules import (
     mirror,
     shift,
 )
-from traefik_bg.core.situation import Situation
+from traefik_bg.core.situation import FULL, Situation
 from traefik_bg.core.traffic_rules import (
     confirm,
     go_home,
@@ -137,9 +137,10 @@ def _with_deployment(seen: Observation, record: Record) -> tuple[Record, tuple[E
 def hold_still(s: Situation) -> Decision | None:
     """Do nothing but repairs while the operator, or the desired state, says so.
 
-    Not while requests are held: they wait for what comes next.
+    Not while requests are held: they wait for what comes next. And not while what was turned down
+    has traffic that can only be given back by stopping it: that is a repair.
     """
-    if s.is_holding:
+    if s.is_holding or (s.is_exclusive and s.is_rejected and s.weight < FULL):
         return None
     if s.record.paused:
         return Decision(reason="paused by the operator", phase=Phase.PAUSED)

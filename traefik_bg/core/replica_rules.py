@@ -21,7 +21,7 @@ from traefik_bg.core.actions import (
 from traefik_bg.core.decision import Decision, listed
 from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Replica
-from traefik_bg.core.pins import image_for, is_looked_for
+from traefik_bg.core.pins import image_for, is_looked_for, named
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Rollout
 from traefik_bg.core.situation import FULL, Situation
@@ -115,7 +115,7 @@ def provide(s: Situation) -> Decision | None:
         return _pull(s, target)
     names = list(dict.fromkeys(subject(action) for action in actions))
     return Decision(
-        reason=f"starting {listed(names)} ({target.image})",
+        reason=f"starting {listed(names)} ({named(target, s.seen, s.record)})",
         phase=Phase.STARTING,
         actions=tuple(actions),
     )
@@ -126,7 +126,8 @@ def create(s: Situation, target: AppSpec) -> Decision | None:
     made = [action for action in _creations(s, target) if isinstance(action, CreateReplica)]
     if made:
         return Decision(
-            reason=f"creating {listed([action.name for action in made])} ({target.image})",
+            reason=f"creating {listed([action.name for action in made])} "
+            f"({named(target, s.seen, s.record)})",
             phase=Phase.STARTING,
             actions=tuple(made),
         )

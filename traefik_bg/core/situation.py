@@ -270,6 +270,11 @@ class Situation:
         return self.target is not None and len(self.proven_replicas) == self.target.replicas
 
     @property
+    def is_half_there(self) -> bool:
+        """Tell whether at least half of the wanted replicas of the target are healthy."""
+        return self.target is not None and 2 * len(self.proven_replicas) >= self.target.replicas
+
+    @property
     def is_confirmed(self) -> bool:
         """Tell whether every Traefik runs what is published."""
         return self.seen.confirmed_for is not None

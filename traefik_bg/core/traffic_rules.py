@@ -21,11 +21,13 @@ def go_home(s: Situation) -> Decision | None:
     """Give all traffic back to the good revision at once, when green has been turned down.
 
     In one publication, whatever else there is to do, and while the app is held too: it is a repair.
+    Half of its replicas are enough to begin with: the others are made and join.
     """
     target = s.target
     if target is None or not s.is_rejected or not s.is_proven or s.weight == FULL:
         return None
-    if not s.is_complete or s.seen.published is None:
+    is_enough = s.is_complete if s.is_exclusive else s.is_half_there
+    if not is_enough or s.seen.published is None:
         return None
     why = f"all traffic back to {target.revision}"
     return publish(s, routing_at(s, FULL), why, Phase.SHIFTING)
