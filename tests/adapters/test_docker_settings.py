@@ -8,11 +8,11 @@ import pytest
 
 from traefik_bg.adapters.docker_settings import (
     SUPPORTED_KEYS,
-    ApiVersion,
     Creation,
     check_settings,
     creation,
 )
+from traefik_bg.adapters.docker_units import ApiVersion
 from traefik_bg.core.errors import SpecRefused
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, canonical_json
 
@@ -378,22 +378,31 @@ def test_a_platform_is_asked_for_beside_the_body() -> None:
 def test_no_supported_key_is_without_effect() -> None:
     """Every key that is promised changes what Docker is asked for."""
     examples: dict[str, Any] = {
+        "annotations": {"a": "1"},
+        "blkio_config": {"weight": 300},
+        "configs": [{"source": "a", "target": "/a", "digest": "1"}],
         "deploy": {"resources": {"limits": {"cpus": 1}}},
         "environment": {"A": "1"},
         "expose": [1],
         "extra_hosts": ["a:1.2.3.4"],
+        "gpus": "all",
         "healthcheck": {"test": "true"},
         "labels": {"a": "1"},
         "logging": {"driver": "none"},
         "networks": ["db"],
         "restart": "no",
+        "secrets": [{"source": "a", "target": "/run/secrets/a", "digest": "1"}],
+        "storage_opt": {"size": "1G"},
         "sysctls": {"a": "1"},
         "ulimits": {"nofile": 1},
         "volumes": ["a:/b"],
     }
-    texts = {"command", "entrypoint", "hostname", "ipc", "pid", "platform", "stop_signal", "user"}
+    texts = {"cgroup", "cgroup_parent", "command", "cpuset", "domainname", "entrypoint", "hostname"}
+    texts |= {"ipc", "pid", "platform", "runtime", "stop_signal", "user", "userns_mode", "uts"}
     texts |= {"working_dir"}
-    numbers = {"cpus", "mem_limit", "shm_size", "stop_grace_period"}
+    numbers = {"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus"}
+    numbers |= {"mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "oom_score_adj"}
+    numbers |= {"pids_limit", "shm_size", "stop_grace_period"}
     examples |= dict.fromkeys(texts, "x") | dict.fromkeys(numbers, 1)
 
     for key in SUPPORTED_KEYS:
