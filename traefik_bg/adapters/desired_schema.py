@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from traefik_bg.adapters.desired_container import ContainerSettings
-from traefik_bg.adapters.desired_mapping import Composed, Strict
+from traefik_bg.adapters.desired_mapping import Composed, Strict, has_no_effect
 from traefik_bg.adapters.desired_rollout import RolloutSettings
 from traefik_bg.adapters.desired_route import RouteSettings
 from traefik_bg.adapters.desired_tree import Scalar
@@ -27,9 +27,11 @@ from traefik_bg.adapters.desired_values import (
     PositiveSeconds,
     Switch,
     Text,
+    TextOrTexts,
     as_list,
     contradiction,
     mistake,
+    text,
 )
 from traefik_bg.core.model import Protocol
 
@@ -131,6 +133,20 @@ def _replicas(value: Any) -> Any:
     return value
 
 
+def _pull_policy(value: Any) -> str:
+    policy = text(value)
+    if policy in {"missing", "if_not_present"}:
+        return policy
+    if policy == "never":
+        raise mistake("never is not supported: an image that is not on this machine is pulled")
+    if policy == "build":
+        raise mistake("build is not done here: build and tag the image first")
+    raise mistake(
+        f'"{policy}" is not supported: an image is pulled when it is not on this machine, so that '
+        "all replicas of a version are the same; use a new tag for each version, or a digest"
+    )
+
+
 class AppSettings(ContainerSettings):
     """One app: what runs, where requests come from, when it is healthy, how it is replaced."""
 
@@ -152,6 +168,8 @@ class AppSettings(ContainerSettings):
     env_file: Annotated[
         list[Annotated[EnvFileSettings, AlsoAs("string")]], OneOrMany(), BeforeValidator(as_list)
     ] = Field(default_factory=list)
+    label_file: TextOrTexts = Field(default_factory=list)
+    pull_policy: Annotated[str, BeforeValidator(_pull_policy)] | None = None
 
     @model_validator(mode="after")
     def _has_like_routes(self) -> Self:
@@ -171,7 +189,9 @@ class AppSettings(ContainerSettings):
         return any(route.protocol is Protocol.TCP for route in self.route)
 
 
-CONTAINER_KEYS = frozenset(ContainerSettings.model_fields)
+CONTAINER_KEYS = frozenset(
+    key for key in ContainerSettings.model_fields if not has_no_effect(ContainerSettings, key)
+)
 
 
 def json_schema() -> dict[str, Any]:
