@@ -8,84 +8,32 @@ handed over by digest, and are in nothing else that is made here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
+from traefik_bg.adapters.desired_declarations import (
+    MODELS,
+    NetworkDeclaration,
+    SecretDeclaration,
+    VolumeDeclaration,
+)
 from traefik_bg.adapters.desired_documents import Document, Documents
 from traefik_bg.adapters.desired_expansion import plain
 from traefik_bg.adapters.desired_keys import nearest
-from traefik_bg.adapters.desired_mapping import Composed, NoEffect
+from traefik_bg.adapters.desired_mapping import Composed
 from traefik_bg.adapters.desired_mistakes import mistakes_of
 from traefik_bg.adapters.desired_mounts import Grant
 from traefik_bg.adapters.desired_rollout import RECREATE
 from traefik_bg.adapters.desired_rules import Finding
 from traefik_bg.adapters.desired_schema import AppSettings
 from traefik_bg.adapters.desired_tree import Entry, locate
-from traefik_bg.adapters.desired_values import Pairs, Switch, Text, Word, mistake
 from traefik_bg.adapters.docker_contents import SECRETS, content_digest
 
 T = TypeVar("T", bound=BaseModel)
 
 FOLDERS = {"secrets": SECRETS, "configs": "/"}
 """Where a content lies whose target is just a name."""
-
-
-class VolumeDeclaration(Composed):
-    """Which Docker volume a name means, and how Docker makes it when it is not there."""
-
-    name: Text | None = None
-    external: Switch = False
-    driver: Text | None = None
-    driver_opts: Pairs | None = None
-    labels: Pairs | None = None
-    exclusive: Switch = False
-
-    @model_validator(mode="after")
-    def _is_made_by_one(self) -> Self:
-        if self.external and (self.driver or self.driver_opts or self.labels):
-            raise mistake(
-                "an external volume is made by somebody else: name is all that can be said"
-            )
-        return self
-
-
-class NetworkDeclaration(Composed):
-    """Which Docker network a name means."""
-
-    name: Text | None = None
-    external: Switch = False
-
-
-class SecretDeclaration(Composed):
-    """Where a secret comes from."""
-
-    file: Text | None = None
-    environment: Text | None = None
-    labels: NoEffect = None
-    name: NoEffect = None
-
-    @model_validator(mode="after")
-    def _has_one_source(self) -> Self:
-        sources = {key: getattr(self, key, None) for key in ("file", "environment", "content")}
-        if sum(found is not None for found in sources.values()) != 1:
-            known = ", ".join(key for key in sources if key in type(self).model_fields)
-            raise mistake(f"needs exactly one of {known}")
-        return self
-
-
-class ConfigDeclaration(SecretDeclaration):
-    """Where a config comes from."""
-
-    content: Word | None = None
-
-
-MODELS: Mapping[str, type[Composed]] = {
-    "volumes": VolumeDeclaration,
-    "networks": NetworkDeclaration,
-    "secrets": SecretDeclaration,
-    "configs": ConfigDeclaration,
-}
 
 
 class Declared:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from traefik_bg.adapters.desired_container import ContainerSettings
+from traefik_bg.adapters.desired_declarations import MODELS
 from traefik_bg.adapters.desired_mapping import Composed, Strict, has_no_effect
 from traefik_bg.adapters.desired_rollout import RolloutSettings
 from traefik_bg.adapters.desired_route import RouteSettings
@@ -200,6 +201,9 @@ def json_schema() -> dict[str, Any]:
     definitions = app.pop("$defs")
     for mergeable in (app, definitions["MirrorSettings"]):
         mergeable.pop("required", None)  # any key may come from the defaults instead
+    app["properties"]["extends"] = _EXTENDS
+    names = {section: model.__name__ for section, model in MODELS.items()}
+    definitions |= {model.__name__: model.model_json_schema() for model in MODELS.values()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "traefik-bg: desired state",
@@ -211,8 +215,30 @@ def json_schema() -> dict[str, Any]:
                 "patternProperties": {"^[a-z0-9][a-z0-9-]{0,40}$": {"$ref": "#/$defs/App"}},
                 "additionalProperties": False,
             },
+            **{section: _named(f"#/$defs/{name}") for section, name in names.items()},
         },
         "patternProperties": {"^x-": {}},
         "additionalProperties": False,
         "$defs": {**definitions, "App": app},
     }
+
+
+_EXTENDS: Mapping[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"file": {"type": "string"}, "service": {"type": "string"}},
+            "required": ["service"],
+            "patternProperties": {"^x-": {}},
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+def _named(reference: str) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": {"anyOf": [{"$ref": reference}, _NOTHING]}}
+
+
+_NOTHING = {"type": "null"}

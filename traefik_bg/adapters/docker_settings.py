@@ -81,7 +81,7 @@ def creation(
     for key in sorted(settings, key="deploy".__eq__):  # its limits win over mem_limit and cpus
         with _refusing(spec, key):
             _apply(key, settings[key], body, host, api)
-    with _refusing(spec, "secrets"):
+    with _refusing(spec, "secrets or configs"):
         held = contents(settings)
         if volumes := volumes_for(held, settings):
             body["Volumes"] = body.get("Volumes", {}) | volumes
