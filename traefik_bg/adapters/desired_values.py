@@ -10,6 +10,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -198,9 +199,17 @@ def as_list(value: Any) -> Any:
 
 
 def _named(value: Any) -> Any:
+    """Return a mapping; where defaults merge, the tree's own expansion has made it one before."""
+    if isinstance(value, list) and all(isinstance(item, Scalar) for item in value):
+        return dict(map(_name_and_value, value))
     if not isinstance(value, Mapping):
         raise mistake(f"must be a mapping or a list of NAME=VALUE, not {noun(value)}")
     return value
+
+
+def _name_and_value(item: Scalar) -> tuple[str, Scalar]:
+    name, has_value, value = item.text.partition("=")
+    return name, replace(item, text=value, kind=Kind.TEXT if has_value else Kind.EMPTY)
 
 
 def _variable_name(name: str) -> str:
