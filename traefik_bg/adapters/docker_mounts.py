@@ -49,7 +49,7 @@ def mounting(volumes: Any, api: ApiVersion = NEWEST) -> Mounting:
 def external(volumes: Iterable[Any]) -> frozenset[str]:
     """Return the volumes that must be there already, because somebody else makes them."""
     found = (volume for volume in volumes if isinstance(volume, Mapping) and volume.get("external"))
-    return frozenset(text(volume["source"]) for volume in found)
+    return frozenset(text(volume.get("source")) for volume in found)
 
 
 def tmpfs(value: Any) -> dict[str, str]:

@@ -83,12 +83,14 @@ def creation(
             _apply(key, settings[key], body, host, api)
     with _refusing(spec, "secrets or configs"):
         held = contents(settings)
-        if volumes := volumes_for(held, settings):
-            body["Volumes"] = body.get("Volumes", {}) | volumes
+        if carried := volumes_for(held, settings):
+            body["Volumes"] = body.get("Volumes", {}) | carried
     body["Labels"] = body.get("Labels", {}) | label(held) | labels
     with _refusing(spec, "healthcheck"):
         if check := _healthcheck(settings.get("healthcheck") or {}, spec.health, api):
             body["Healthcheck"] = check
+    with _refusing(spec, "volumes"):
+        volumes = external(settings.get("volumes") or [])
     with _refusing(spec, "networks"):
         joined = endpoints(settings.get("networks"), network, api)
     at_creation = joined if api >= WITH_ALL_NETWORKS else {network: joined[network]}
@@ -97,7 +99,7 @@ def creation(
         body=body,
         platform=settings.get("platform"),
         endpoints=joined,
-        volumes=external(settings.get("volumes") or []),
+        volumes=volumes,
         contents=held,
     )
 
