@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.desired import LEAST, Folder
+from tests.adapters.watching import watching
 from traefik_bg.adapters.desired_reading import Desired, read_desired
 from traefik_bg.adapters.docker_contents import content_digest
 from traefik_bg.core.model import AppName, AppSpec
@@ -240,3 +241,19 @@ def test_a_section_is_a_mapping_or_nothing(folder: Folder, section: str) -> None
     """Left empty it declares nothing, as in Compose."""
     assert folder.read(file(f"{section}:", "")).apps
     assert mistake(folder, f"{section}: [a]", "") == f"{section}: must be a mapping, not a list"
+
+
+async def test_a_secret_is_followed_like_the_file_itself(folder: Folder) -> None:
+    """A changed content is a new revision at once; the former one is kept for a rollback."""
+    folder.write("one", "key.txt")
+    path = folder.write(file("secrets: {a: {file: key.txt}}", "secrets: [a]"))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.source.current().is_known)
+        first = seen.source.current().apps[AppName("web")]
+        folder.write("two", "key.txt")
+        await seen.until(lambda: seen.source.current().apps[AppName("web")] != first)
+        second = seen.source.current().apps[AppName("web")]
+
+    assert first.revision != second.revision
+    assert seen.vault.content(content_digest(b"one")) == b"one"
+    assert seen.vault.content(content_digest(b"two")) == b"two"
