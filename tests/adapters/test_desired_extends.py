@@ -161,3 +161,11 @@ def test_the_defaults_are_below_what_is_extended(folder: Folder) -> None:
     found = json.loads(web(folder, text).container)
 
     assert found == {"user": "b", "hostname": "h", "domainname": "c"}
+
+
+def test_what_contradicts_only_in_the_app_is_said_of_the_app(folder: Folder) -> None:
+    """What it extends may be fine without it."""
+    deploy = "deploy: {resources: {limits: {memory: 2g}}}"
+    (found,) = folder.mistakes(file("mem_limit: 1g", deploy))
+
+    assert "apps.web: mem_limit, from what it extends: deploy.resources.limits.memory" in found

@@ -53,6 +53,7 @@ class Documents:
         """Values that could not be had; nothing more is to be said of them."""
         self.variables: Mapping[str, str] = environ
         self._environ = environ
+        self._extended_files: dict[Path, Apps] = {}
 
     def read(self) -> list[Document]:
         """Return what all files say."""
@@ -170,6 +171,17 @@ class Documents:
 
     def _apps_of(self, place: Place, path: Path) -> tuple[Apps, Ready]:
         """Return the apps, or the services, of another file."""
+        if path not in self._extended_files:
+            self._extended_files[path] = self._services(place, path)
+
+        def ready(name: str, app: Table) -> Table:
+            expansion = Expansion(self.variables, self.mistakes, self.warnings, self.broken)
+            table = expansion.expanded(app, f"services.{name}")
+            return expansion.with_named_values(table) if isinstance(table, Table) else app
+
+        return self._extended_files[path], ready
+
+    def _services(self, place: Place, path: Path) -> Apps:
         content = self.files.content(path)
         if isinstance(content, Unreadable | Folder):
             reason = "is a folder" if isinstance(content, Folder) else content.reason
@@ -183,13 +195,7 @@ class Documents:
             if entry is not None and isinstance(entry.node, Table):
                 own = entry.node.own_entries()
                 found |= {name: app.node for name, app in own if isinstance(app.node, Table)}
-        expansion = Expansion(self.variables, self.mistakes, self.warnings, self.broken)
-
-        def ready(name: str, app: Table) -> Table:
-            table = expansion.expanded(app, f"services.{name}")
-            return expansion.with_named_values(table) if isinstance(table, Table) else app
-
-        return found, ready
+        return found
 
     def _named_apps(self, apps: Entry, expansion: Expansion) -> Iterator[tuple[str, Section]]:
         if not isinstance(apps.node, Table):

@@ -64,14 +64,15 @@ def mistakes_of(
 
 
 def placed(root: Entry, keys: Keys, message: str) -> tuple[Place, str]:
-    """Return where to say that settings do not go together: never in the defaults alone.
+    """Return where to say that settings do not go together: always in the app itself.
 
-    What stands there may be fine for all apps but this one.
+    What stands in the defaults, or in what it extends, may be fine for all apps but this one.
     """
     place = locate(root, keys)
     if place.key.startswith(root.place.key):
         return place, message
-    return root.place, f"{_spelled(keys)}, from the defaults: {message}"
+    origin = "the defaults" if place.key.startswith("defaults") else "what it extends"
+    return root.place, f"{_spelled(keys)}, from {origin}: {message}"
 
 
 def _spelled(keys: Keys) -> str:
