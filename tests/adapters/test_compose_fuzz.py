@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.adapters.desired import LEAST
@@ -214,7 +214,7 @@ def test_every_example_is_taken(key: str) -> None:
         assert any(f"apps.web.{key}: has no effect here" in text for text in found.warnings) is said
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example({"networks": EXAMPLES["networks"][1], "volumes": EXAMPLES["volumes"][1]})
 @given(blocks)
 def test_no_key_is_dropped_in_silence(block: dict[str, Any]) -> None:
@@ -238,7 +238,7 @@ def test_no_key_is_dropped_in_silence(block: dict[str, Any]) -> None:
             assert asked(less) != whole, path
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(blocks, st.dictionaries(st.sampled_from(sorted(SERVICE)), odd, max_size=2))
 def test_any_block_is_a_spec_or_mistakes(block: dict[str, Any], wrong: dict[str, Any]) -> None:
     """Whatever is pasted is answered in one of two ways."""

@@ -74,6 +74,55 @@ def test_the_process_gets_its_terminal_and_its_domain() -> None:
     assert body(domainname="example.com")["Domainname"] == "example.com"
 
 
+class TestDeploy:
+    def test_limits_and_reserves(self) -> None:
+        """Resources written for Swarm count here too."""
+        resources = {
+            "limits": {"cpus": "1.5", "memory": "1g", "pids": 100},
+            "reservations": {"memory": "256m", "cpus": "0.1"},
+        }
+
+        found = host(deploy={"resources": resources})
+
+        assert found["NanoCpus"] == 1_500_000_000
+        assert found["Memory"] == 1024**3
+        assert found["PidsLimit"] == 100
+        assert found["MemoryReservation"] == 256 * 1024**2
+
+    def test_wins_over_the_older_keys(self) -> None:
+        """Where both are given, `deploy` is what counts."""
+        limits = {"resources": {"limits": {"memory": "1g"}}}
+
+        assert host(deploy=limits, mem_limit="2g")["Memory"] == 1024**3
+
+    def test_reserves_devices(self) -> None:
+        """Graphics cards are requested as Compose requests them, all of them unless counted."""
+        all_of_them = {"driver": "nvidia", "capabilities": ["gpu"]}
+        some = all_of_them | {"device_ids": ["0", "3"]}
+
+        def requests(device: dict[str, Any]) -> Any:
+            reserved = {"resources": {"reservations": {"devices": [device]}}}
+            return host(deploy=reserved)["DeviceRequests"]
+
+        request = {"Driver": "nvidia", "Capabilities": [["gpu"]], "Options": {}}
+        assert requests(all_of_them) == [request | {"Count": -1}]
+        assert requests(all_of_them | {"count": 2}) == [request | {"Count": 2}]
+        assert requests(some) == [request | {"DeviceIDs": ["0", "3"]}]
+
+    @pytest.mark.parametrize(
+        ("deploy", "where"),
+        [
+            ({"replicas": 2}, "deploy.replicas"),
+            ({"resources": {"limit": {}}}, "deploy.resources.limit"),
+            ({"resources": {"limits": {"disk": 1}}}, "deploy.resources.limits.disk"),
+        ],
+    )
+    def test_refuses_what_is_not_about_resources(self, deploy: dict[str, Any], where: str) -> None:
+        """What would be ignored is refused by its full name."""
+        with pytest.raises(SpecRefused, match=f"{where} is not supported"):
+            host(deploy=deploy)
+
+
 class TestNetworks:
     def test_call_the_shared_one_default(self) -> None:
         """Compose's word for the network that every service is in."""
