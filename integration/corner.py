@@ -49,7 +49,14 @@ class Corner:
         self.instance = f"engine-test-{self.id}"
         self.network = f"engine-test-{self.id}"
         self.app = AppName(f"web{self.id}")
+        self._volumes: list[str] = []
         self._made = [self.client.create_network(self.network)["Id"]]
+
+    @property
+    def api(self) -> tuple[int, int]:
+        """The version of Docker's API."""
+        major, minor = self.client.version()["ApiVersion"].split(".")
+        return int(major), int(minor)
 
     def spec(self, image: str = IMAGE, health: HealthPolicy | None = None, **more: Any) -> AppSpec:
         return AppSpec(
@@ -77,6 +84,17 @@ class Corner:
         made = self.client.exec_create(name, command)
         self.client.exec_start(made["Id"])
 
+    def output(self, name: str, command: str) -> str:
+        """Return what a command prints in a running container."""
+        made = self.client.exec_create(name, ["sh", "-c", command])
+        return str(self.client.exec_start(made["Id"]).decode())
+
+    def volume(self, name: str) -> str:
+        """Make a volume of this corner's own."""
+        made = self.client.create_volume(f"{self.network}-{name}")["Name"]
+        self._volumes.append(made)
+        return str(made)
+
     def inspect(self, name: str) -> Any:
         return self.client.inspect_container(name)
 
@@ -88,6 +106,9 @@ class Corner:
                 self.client.remove_container(item, force=True, v=True)
             with contextlib.suppress(NotFound):
                 self.client.remove_network(item)
+        for volume in self._volumes:
+            with contextlib.suppress(NotFound):
+                self.client.remove_volume(volume, force=True)
 
 
 class Wakes:

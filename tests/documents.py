@@ -1,6 +1,6 @@
 """Writes into the documents what they take from the code: `make docs`.
 
-docs/settings.md as a whole, and the help in the README. `test_docs` requires that both are up to
+docs/settings.md and docs/compose-keys.md as a whole, and the help in the README. `test_docs` requires that both are up to
 date, so a setting or a verb cannot change without them.
 """
 
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
 from typer.testing import CliRunner
 
+from traefik_bg.adapters.compose_keys import DECLARED, FILE, SERVICE, Key
 from traefik_bg.cli.verbs import verbs
 from traefik_bg.settings import CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG, SETTINGS, Setting
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 SETTINGS_PAGE = ROOT / "docs/settings.md"
+COMPOSE_PAGE = ROOT / "docs/compose-keys.md"
 
 _HELP = re.compile(r"(<!-- help -->\n```text\n)(.*?)(```\n<!-- /help -->)", re.DOTALL)
 
@@ -79,6 +82,39 @@ def _default(value: object) -> str:
             return f"`{value}`"
 
 
+_COMPOSE_HEAD = """\
+# Compose's keys
+
+<!-- Made by `make docs` from traefik_bg/adapters/compose_keys.py: change it there. -->
+
+Every key of the Compose specification, and what becomes
+of it in a [desired state](desired-state.md). A test holds this page against the specification's own JSON
+schema. What is below a key that is refused or has no effect is not listed.
+
+- **honoured:** as in Compose.
+- **no effect:** taken, so that a block can be pasted, and named in a warning.
+- **refused:** a mistake, with this reason: `traefik-bg check` says it, with file and line.
+"""
+
+
+def compose_page() -> str:
+    """Return the page of all keys of Compose."""
+    tables = {
+        "A service, which is an app here": SERVICE,
+        "A file": FILE,
+        **{f"What stands under `{section}`": keys for section, keys in DECLARED.items()},
+    }
+    return "\n".join([_COMPOSE_HEAD, *(_table(title, keys) for title, keys in tables.items())])
+
+
+def _table(title: str, keys: Mapping[str, Key]) -> str:
+    rows = [
+        f"| `{key}` | {row.standing} | {row.note.replace('|', chr(92) + '|')} |"
+        for key, row in sorted(keys.items())
+    ]
+    return "\n".join([f"## {title}\n", "| key | standing | note |", "|---|---|---|", *rows, ""])
+
+
 def help_text() -> str:
     """Return what `traefik-bg --help` prints on a terminal of 80 columns."""
     done = CliRunner().invoke(verbs, ["--help"], prog_name="traefik-bg", env={"COLUMNS": "80"})
@@ -99,6 +135,7 @@ def with_help(readme: str) -> str:
 def main() -> int:
     """Bring the documents up to date."""
     SETTINGS_PAGE.write_text(settings_page(), encoding="utf-8")
+    COMPOSE_PAGE.write_text(compose_page(), encoding="utf-8")
     README.write_text(with_help(README.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

@@ -22,14 +22,14 @@ from pydantic import BaseModel
 
 from tests import documents
 from tests.cli.fake_service import FakeService
-from tests.documents import README, ROOT, SETTINGS_PAGE
+from tests.documents import COMPOSE_PAGE, README, ROOT, SETTINGS_PAGE
 from tests.first_minute import DESIRED, FirstMinute, said, sample, status_of_all, status_of_one
 from tests.web.progress import shown
 from traefik_bg import __version__, logs
 from traefik_bg.adapters import docker_settings
 from traefik_bg.adapters.checks import environment
+from traefik_bg.adapters.compose_keys import SERVICE
 from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
-from traefik_bg.adapters.desired_keys import unknown_key
 from traefik_bg.adapters.desired_reading import read_desired
 from traefik_bg.adapters.desired_rollout import (
     MirrorSettings,
@@ -156,6 +156,11 @@ def test_the_page_of_settings_is_up_to_date() -> None:
     assert text_of(SETTINGS_PAGE) == documents.settings_page()
 
 
+def test_the_page_of_composes_keys_is_up_to_date() -> None:
+    """docs/compose-keys.md is what `make docs` writes."""
+    assert text_of(COMPOSE_PAGE) == documents.compose_page()
+
+
 def test_the_help_in_the_readme_is_up_to_date() -> None:
     """The README shows what `traefik-bg --help` prints."""
     assert documents.help_in(text_of(README)) == documents.help_text()
@@ -216,7 +221,7 @@ def test_the_picture_of_a_canary_is_what_status_prints() -> None:
 def test_every_desired_state_in_config_loads(path: Path) -> None:
     """What we give as an example has no mistake and no warning."""
     if "apps" in yaml.safe_load(text_of(path)):
-        desired = read_desired(path, environ={})
+        desired = read_desired(path, environ={"API_KEY": "x"})
         assert desired.apps
         assert not desired.warnings
 
@@ -231,7 +236,7 @@ def test_every_yaml_example_is_valid(path: Path, tmp_path: Path) -> None:
         example.write_text(body, encoding="utf-8")
         content = yaml.safe_load(body)
         if "apps" in content:
-            assert read_desired(example, environ={}).apps
+            assert read_desired(example, environ={"DB_PASSWORD": "x"}).apps
         elif content.keys() <= {setting.key for setting in SETTINGS}:
             load_settings({}, {}, example)
         else:
@@ -315,7 +320,7 @@ def test_every_key_of_our_own_is_explained(section: str) -> None:
     model = SECTIONS[section].model
     known = set(model.model_fields)
     if model is AppSettings:
-        known -= {*CONTAINER_KEYS, "env_file"}
+        known -= SERVICE.keys() - {"image"}
     assert {key for key, _ in keys_shown(section)} == known
 
 
@@ -340,20 +345,7 @@ def test_every_container_setting_is_listed() -> None:
     """The list of Compose's keys is the one of the schema."""
     after = text_of(DESIRED_PAGE).partition("They are:\n\n")[2]
     shown = code_in(after.partition("\n\n")[0])
-    assert set(shown) == {*CONTAINER_KEYS, "env_file"}
-
-
-def test_the_keys_that_are_said_not_to_be_taken_are_not_taken() -> None:
-    """Each has a reason of its own in the check."""
-    shown = [
-        key
-        for row in rows(DESIRED_PAGE)
-        if "instead" in row.cells
-        for key in code_in(row.cells["key"])
-    ]
-    assert len(shown) > 10
-    for key in shown:
-        assert "is unknown here" not in unknown_key("apps.*", key, ())
+    assert set(shown) == {*CONTAINER_KEYS, "env_file", "label_file", "pull_policy"}
 
 
 # --- what there is --------------------------------------------------------------------------------

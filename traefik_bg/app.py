@@ -25,6 +25,7 @@ from traefik_bg.adapters.state_db import StateDb
 from traefik_bg.adapters.state_db_history import JournalEntry, PastDeployment
 from traefik_bg.adapters.traefik import TraefikRouter
 from traefik_bg.adapters.traefik_metrics import TraefikMeter
+from traefik_bg.adapters.vault import Vault
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import CommandRefused, DesiredStateError
 from traefik_bg.core.model import AppName, RevisionId
@@ -125,9 +126,10 @@ async def serve(settings: Settings) -> None:
 async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]:
     """Start every part, and stop them in reverse order."""
     triggers = Triggers()
-    engine = DockerEngine(settings.instance, settings.network, triggers.wake)
+    vault = Vault()
+    engine = DockerEngine(settings.instance, settings.network, triggers.wake, vault=vault)
     router = _router(settings, triggers)
-    source = DesiredFile(settings.desired, triggers.wake)
+    source = DesiredFile(settings.desired, triggers.wake, vault=vault)
     store = StateDb(settings.state_dir)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import io
 import json
+import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -34,6 +37,10 @@ class FakeDocker:
         self.api = api
         self.containers: dict[str, dict[str, Any]] = {}
         self.networks = {"edge", "db"}
+        self.volumes = {"data"}
+        self.warnings: list[str] = []
+        self.held: dict[tuple[str, str], bytes] = {}
+        """What was copied into containers, by id and path."""
         self.pulling: list[dict[str, Any]] = []
         self.asked: Counter[str] = Counter()
         self.requests: list[web.Request] = []
@@ -155,7 +162,37 @@ class FakeDocker:
         made["Config"]["Labels"] = body["Labels"]
         networks = body["NetworkingConfig"]["EndpointsConfig"]
         made["NetworkSettings"]["Networks"] = {network: {} for network in networks}
-        return web.json_response({"Id": made["Id"]}, status=201)
+        return web.json_response({"Id": made["Id"], "Warnings": self.warnings}, status=201)
+
+    async def put(self, request: web.Request) -> web.Response:
+        folder = request.query["path"].rstrip("/")
+        with tarfile.open(fileobj=io.BytesIO(await request.read())) as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                assert file is not None
+                key = (request.match_info["name"], f"{folder}/{member.name}")
+                self.held[key] = file.read()
+        return web.Response()
+
+    async def get(self, request: web.Request) -> web.Response:
+        path = request.query["path"]
+        content = self.held.get((request.match_info["name"], path))
+        if content is None:
+            return web.json_response({"message": f"Could not find the file {path}"}, status=404)
+        written = io.BytesIO()
+        with tarfile.open(fileobj=written, mode="w") as archive:
+            entry = tarfile.TarInfo(path.rpartition("/")[2])
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+        stat = base64.b64encode(b"{}").decode()
+        headers = {"X-Docker-Container-Path-Stat": stat}
+        return web.Response(body=written.getvalue(), headers=headers)
+
+    async def volume(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self.volumes:
+            return web.json_response({"message": f"get {name}: no such volume"}, status=404)
+        return web.json_response({"Name": name})
 
     async def network(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -197,6 +234,9 @@ class FakeDocker:
                 web.post(f"{v}/containers/{{name}}/stop", self.done, name="stop"),
                 web.delete(f"{v}/containers/{{name}}", self.done, name="remove"),
                 web.get(f"{v}/containers/{{name}}/logs", self.logs, name="logs"),
+                web.put(f"{v}/containers/{{name}}/archive", self.put, name="put"),
+                web.get(f"{v}/containers/{{name}}/archive", self.get, name="get"),
+                web.get(f"{v}/volumes/{{name}}", self.volume, name="volume"),
                 web.get(f"{v}/networks/{{name}}", self.network, name="network"),
                 web.post(f"{v}/networks/{{name}}/connect", self.connect, name="connect"),
                 web.get(f"{v}/images/{{name:.+}}/json", self.image, name="image"),

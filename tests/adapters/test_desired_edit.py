@@ -224,3 +224,13 @@ def test_a_file_that_cannot_be_written_says_why(
     monkeypatch.setattr(desired_edit, "_write_in_place", refuse)
 
     assert refusal(folder) == "desired.yaml cannot be written: read-only file system"
+
+
+def test_an_image_that_is_extended_is_changed_where_it_stands(folder: Folder) -> None:
+    """The refusal says where it comes from."""
+    path = folder.write(
+        "apps:\n  base: {image: a:1, port: 80, route: []}\n  web: {extends: base}\n"
+    )
+
+    with pytest.raises(CommandRefused, match="the image of web comes from what it extends"):
+        edit_image(path, AppName("web"), "a:2")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from traefik_bg.adapters.desired_declarations import MODELS
+from traefik_bg.adapters.desired_mapping import has_no_effect
 from traefik_bg.adapters.desired_reading import read_desired
 from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, json_schema
 from traefik_bg.adapters.docker_settings import SUPPORTED_KEYS
@@ -16,17 +18,28 @@ CONFIG = Path(__file__).parents[2] / "config"
 @pytest.mark.parametrize("name", ["desired.yaml", "desired.reference.yaml"])
 def test_the_files_we_ship_are_good(name: str) -> None:
     """Every desired file in config/ can be used as it is."""
-    assert read_desired(CONFIG / name, environ={}).apps
+    assert read_desired(CONFIG / name, environ={"API_KEY": "x"}).apps
 
 
-OWN = ("Route", "Tls", "Health", "Rollout", "Step", "Mirror", "Preview", "Analysis", "Check")
+OWN = (
+    *(model.__name__ for model in MODELS.values()),
+    "Route",
+    "Tls",
+    "Health",
+    "Rollout",
+    "Step",
+    "Mirror",
+    "Preview",
+    "Analysis",
+    "Check",
+)
 
 
 def test_the_reference_shows_every_key() -> None:
     """The commented reference names every key an app can have."""
     text = (CONFIG / "desired.reference.yaml").read_text()
     definitions = json_schema()["$defs"]
-    keys = set(AppSettings.model_fields)
+    keys = {key for key in AppSettings.model_fields if not has_no_effect(AppSettings, key)}
     for name in OWN:
         model = definitions.get(f"{name}Settings") or definitions[name]
         keys |= set(model["properties"])
@@ -43,6 +56,6 @@ def test_the_json_schema_describes_apps_and_defaults() -> None:
     """Editors learn both places an app's keys can stand, and that others are mistakes."""
     schema = json_schema()
 
-    assert set(schema["properties"]) == {"defaults", "apps"}
+    assert set(schema["properties"]) == {"defaults", "apps", *MODELS}
     assert schema["$defs"]["App"]["additionalProperties"] is False
-    assert set(AppSettings.model_fields) == set(schema["$defs"]["App"]["properties"])
+    assert {*AppSettings.model_fields, "extends"} == set(schema["$defs"]["App"]["properties"])

@@ -8,11 +8,11 @@ import pytest
 
 from traefik_bg.adapters.docker_settings import (
     SUPPORTED_KEYS,
-    ApiVersion,
     Creation,
     check_settings,
     creation,
 )
+from traefik_bg.adapters.docker_units import ApiVersion
 from traefik_bg.core.errors import SpecRefused
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, canonical_json
 
@@ -294,55 +294,6 @@ def test_a_setting_of_the_process_is_put_where_docker_wants_it(
     assert body(**{key: value})[field] == expected
 
 
-class TestDeploy:
-    def test_limits_and_reserves(self) -> None:
-        """Resources written for Swarm count here too."""
-        resources = {
-            "limits": {"cpus": "1.5", "memory": "1g", "pids": 100},
-            "reservations": {"memory": "256m", "cpus": "0.1"},
-        }
-
-        found = host(deploy={"resources": resources})
-
-        assert found["NanoCpus"] == 1_500_000_000
-        assert found["Memory"] == 1024**3
-        assert found["PidsLimit"] == 100
-        assert found["MemoryReservation"] == 256 * 1024**2
-
-    def test_wins_over_the_older_keys(self) -> None:
-        """Where both are given, `deploy` is what counts."""
-        limits = {"resources": {"limits": {"memory": "1g"}}}
-
-        assert host(deploy=limits, mem_limit="2g")["Memory"] == 1024**3
-
-    def test_reserves_devices(self) -> None:
-        """Graphics cards are requested as Compose requests them, all of them unless counted."""
-        all_of_them = {"driver": "nvidia", "capabilities": ["gpu"]}
-        some = all_of_them | {"device_ids": ["0", "3"]}
-
-        def requests(device: dict[str, Any]) -> Any:
-            reserved = {"resources": {"reservations": {"devices": [device]}}}
-            return host(deploy=reserved)["DeviceRequests"]
-
-        request = {"Driver": "nvidia", "Capabilities": [["gpu"]], "Options": {}}
-        assert requests(all_of_them) == [request | {"Count": -1}]
-        assert requests(all_of_them | {"count": 2}) == [request | {"Count": 2}]
-        assert requests(some) == [request | {"DeviceIDs": ["0", "3"]}]
-
-    @pytest.mark.parametrize(
-        ("deploy", "where"),
-        [
-            ({"replicas": 2}, "deploy.replicas"),
-            ({"resources": {"limit": {}}}, "deploy.resources.limit"),
-            ({"resources": {"limits": {"disk": 1}}}, "deploy.resources.limits.disk"),
-        ],
-    )
-    def test_refuses_what_is_not_about_resources(self, deploy: dict[str, Any], where: str) -> None:
-        """What would be ignored is refused by its full name."""
-        with pytest.raises(SpecRefused, match=f"{where} is not supported"):
-            host(deploy=deploy)
-
-
 class TestRefusals:
     @pytest.mark.parametrize(
         ("settings", "words"),
@@ -378,22 +329,31 @@ def test_a_platform_is_asked_for_beside_the_body() -> None:
 def test_no_supported_key_is_without_effect() -> None:
     """Every key that is promised changes what Docker is asked for."""
     examples: dict[str, Any] = {
+        "annotations": {"a": "1"},
+        "blkio_config": {"weight": 300},
+        "configs": [{"source": "a", "target": "/a", "digest": "1"}],
         "deploy": {"resources": {"limits": {"cpus": 1}}},
         "environment": {"A": "1"},
         "expose": [1],
         "extra_hosts": ["a:1.2.3.4"],
+        "gpus": "all",
         "healthcheck": {"test": "true"},
         "labels": {"a": "1"},
         "logging": {"driver": "none"},
         "networks": ["db"],
         "restart": "no",
+        "secrets": [{"source": "a", "target": "/run/secrets/a", "digest": "1"}],
+        "storage_opt": {"size": "1G"},
         "sysctls": {"a": "1"},
         "ulimits": {"nofile": 1},
         "volumes": ["a:/b"],
     }
-    texts = {"command", "entrypoint", "hostname", "ipc", "pid", "platform", "stop_signal", "user"}
+    texts = {"cgroup", "cgroup_parent", "command", "cpuset", "domainname", "entrypoint", "hostname"}
+    texts |= {"ipc", "pid", "platform", "runtime", "stop_signal", "user", "userns_mode", "uts"}
     texts |= {"working_dir"}
-    numbers = {"cpus", "mem_limit", "shm_size", "stop_grace_period"}
+    numbers = {"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus"}
+    numbers |= {"mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "oom_score_adj"}
+    numbers |= {"pids_limit", "shm_size", "stop_grace_period"}
     examples |= dict.fromkeys(texts, "x") | dict.fromkeys(numbers, 1)
 
     for key in SUPPORTED_KEYS:

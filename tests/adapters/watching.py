@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from traefik_bg.adapters.desired_file import DesiredFile
+from traefik_bg.adapters.vault import Vault
 from traefik_bg.core.model import AppName
 from traefik_bg.core.ports import DesiredSource, DesiredState
 
@@ -29,7 +30,8 @@ class Watching:
     def __init__(self, path: Path) -> None:
         self.wakes: list[AppName | None] = []
         self.states: list[DesiredState] = []
-        self.source = DesiredFile(path, self._wake, environ={})
+        self.vault = Vault()
+        self.source = DesiredFile(path, self._wake, environ={}, vault=self.vault)
         self.port: DesiredSource = self.source
 
     def _wake(self, app: AppName | None) -> None:

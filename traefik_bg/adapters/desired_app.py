@@ -7,10 +7,10 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
+from traefik_bg.adapters.desired_declared import Declared
 from traefik_bg.adapters.desired_rollout import (
     RECREATE,
     MirrorSettings,
@@ -35,17 +35,23 @@ from traefik_bg.core.rollout import (
     Strategy,
 )
 
-_OFF_ANYWAY = ("privileged", "read_only", "tty")  # saying false to these says nothing
+_OFF_ANYWAY = (
+    "oom_kill_disable",
+    "privileged",
+    "read_only",
+    "stdin_open",
+    "tty",
+)  # saying false to these says nothing
 _MEANS_SOMETHING_EMPTY = frozenset({"command", "entrypoint"})
 
 
-def spec_of(name: str, settings: AppSettings, environment: Mapping[str, str]) -> AppSpec:
-    """Return the spec of an app; `environment` is what its container is to see."""
+def spec_of(name: str, settings: AppSettings, declared: Declared) -> AppSpec:
+    """Return the spec of an app; `declared` says what its names mean."""
     return AppSpec(
         name=AppName(name),
         image=settings.image,
         port=settings.port,
-        container=canonical_json(_container(settings, environment)),
+        container=canonical_json(declared.put_in(settings, _container(settings))),
         replicas=settings.replicas,
         routes=tuple(_route(route) for route in settings.route),
         health=_health(settings.health),
@@ -55,9 +61,8 @@ def spec_of(name: str, settings: AppSettings, environment: Mapping[str, str]) ->
     )
 
 
-def _container(settings: AppSettings, environment: Mapping[str, str]) -> dict[str, Any]:
+def _container(settings: AppSettings) -> dict[str, Any]:
     found = settings.model_dump(include=set(CONTAINER_KEYS), exclude_none=True)
-    found["environment"] = dict(environment)
     for key in _OFF_ANYWAY:
         if found.get(key) is False:
             del found[key]

@@ -12,14 +12,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_validator
 
-from traefik_bg.adapters.desired_mapping import Composed, is_empty
-from traefik_bg.adapters.desired_mounts import Volume, by_target, device
+from traefik_bg.adapters.desired_mapping import Composed, NoEffect, is_empty
+from traefik_bg.adapters.desired_mounts import Grant, Volume, by_target, device, granted_once
+from traefik_bg.adapters.desired_resources import Blkio, Deploy, Gpus, Microseconds, Swap
 from traefik_bg.adapters.desired_tree import noun
 from traefik_bg.adapters.desired_values import (
     AlsoAs,
     Between,
     DurationText,
     Number,
+    OneOf,
     Pairs,
     Size,
     Switch,
@@ -42,7 +44,8 @@ _OURS = "traefik-bg."
 # --- labels, environment, restart -----------------------------------------------------------------
 
 
-def _labels(labels: dict[str, str]) -> dict[str, str]:
+def checked_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Return labels that are the user's to say."""
     for name, value in labels.items():
         if name.startswith(_OURS):
             raise mistake(f"labels that begin with {_OURS} are our own", name)
@@ -73,7 +76,9 @@ class Attachment(Composed):
 
     aliases: Texts | None = None
     driver_opts: Pairs | None = None
-    priority: Annotated[int, Between(0)] | None = None
+    gw_priority: Annotated[int, Between(-(10**9), 10**9)] | None = None
+    interface_name: Text | None = None
+    priority: NoEffect = None
 
 
 def _networks(value: Any) -> Any:
@@ -123,7 +128,7 @@ def _each_once(values: list[str]) -> list[str]:
 _Ports = Annotated[str, BeforeValidator(_ports), WithJsonSchema({"type": ["string", "integer"]})]
 
 
-# --- healthcheck, limits, logging -----------------------------------------------------------------
+# --- healthcheck, logging, ulimits ----------------------------------------------------------------
 
 
 def _test(value: Any) -> Any:
@@ -144,42 +149,6 @@ class Healthcheck(Composed):
     retries: Annotated[int, Between(0, 10**6)] | None = None
     start_period: DurationText | None = None
     start_interval: DurationText | None = None
-
-
-class _Limits(Composed):
-    cpus: Number | None = None
-    memory: Size | None = None
-    pids: Annotated[int, Between(-1)] | None = None
-
-
-def _count(value: Any) -> str | int:
-    found = scalar(value, "a number or all")
-    return found.text if found.text == "all" else int(Between(1, 10**6).convert(value))
-
-
-class _Reservation(Composed):
-    driver: Text | None = None
-    count: Annotated[str | int, BeforeValidator(_count)] | None = None
-    device_ids: Texts | None = None
-    capabilities: Texts
-    options: Pairs | None = None
-
-
-class _Reserved(Composed):
-    cpus: Number | None = None
-    memory: Size | None = None
-    devices: list[_Reservation] | None = None
-
-
-class _Resources(Composed):
-    limits: _Limits | None = None
-    reservations: _Reserved | None = None
-
-
-class Deploy(Composed):
-    """What of Compose's deploy section one Docker host can do."""
-
-    resources: _Resources | None = None
 
 
 class Logging(Composed):
@@ -209,25 +178,48 @@ Names = Annotated[Texts, AfterValidator(_each_once)]
 class ContainerSettings(Composed):
     """The container settings of an app; what is absent is Docker's or the image's own."""
 
+    annotations: Pairs | None = None
+    attach: NoEffect = None
+    blkio_config: Blkio | None = None
     cap_add: Names | None = None
     cap_drop: Names | None = None
+    cgroup: Annotated[str, OneOf("host", "private")] | None = None
+    cgroup_parent: Text | None = None
     command: Words | None = None
+    configs: (
+        Annotated[list[Annotated[Grant, AlsoAs("string")]], AfterValidator(granted_once)] | None
+    ) = None
+    cpu_period: Microseconds | None = None
+    cpu_quota: Annotated[int, Between(-1)] | None = None
+    cpu_rt_period: Microseconds | None = None
+    cpu_rt_runtime: Microseconds | None = None
+    cpu_shares: Annotated[int, Between(0)] | None = None
     cpus: Number | None = None
+    cpuset: Text | None = None
     deploy: Deploy | None = None
+    develop: NoEffect = None
+    device_cgroup_rules: Texts | None = None
     devices: list[Annotated[str, AlsoAs("object"), BeforeValidator(device)]] | None = None
     dns: TextOrTexts | None = None
+    dns_opt: Texts | None = None
+    dns_search: TextOrTexts | None = None
+    domainname: Text | None = None
     entrypoint: Words | None = None
     environment: Variables | None = None
     expose: Annotated[list[_Ports], AfterValidator(_each_once)] | None = None
     extra_hosts: Annotated[list[str], AlsoAs("object"), BeforeValidator(_extra_hosts)] | None = None
+    gpus: Gpus | None = None
     group_add: Names | None = None
     healthcheck: Healthcheck | None = None
     hostname: Text | None = None
     init: Switch | None = None
     ipc: Annotated[Text, BeforeValidator(_namespace)] | None = None
-    labels: Annotated[Pairs, AfterValidator(_labels)] | None = None
+    labels: Annotated[Pairs, AfterValidator(checked_labels)] | None = None
     logging: Logging | None = None
     mem_limit: Size | None = None
+    mem_reservation: Size | None = None
+    mem_swappiness: Annotated[int, Between(0, 100)] | None = None
+    memswap_limit: Swap | None = None
     networks: (
         Annotated[
             dict[str, Annotated[Attachment, AlsoAs("null")]],
@@ -236,20 +228,31 @@ class ContainerSettings(Composed):
         ]
         | None
     ) = None
+    oom_kill_disable: Switch | None = None
+    oom_score_adj: Annotated[int, Between(-1000, 1000)] | None = None
     pid: Annotated[Text, BeforeValidator(_namespace)] | None = None
+    pids_limit: Annotated[int, Between(-1)] | None = None
     platform: Text | None = None
     privileged: Switch | None = None
     read_only: Switch | None = None
     restart: Annotated[str, BeforeValidator(_restart)] | None = None
+    runtime: Text | None = None
+    secrets: (
+        Annotated[list[Annotated[Grant, AlsoAs("string")]], AfterValidator(granted_once)] | None
+    ) = None
     security_opt: Texts | None = None
     shm_size: Size | None = None
+    stdin_open: Switch | None = None
     stop_grace_period: DurationText | None = None
     stop_signal: Text | None = None
+    storage_opt: Pairs | None = None
     sysctls: Pairs | None = None
     tmpfs: TextOrTexts | None = None
     tty: Switch | None = None
     ulimits: dict[str, Annotated[_Ulimit, AlsoAs("integer")]] | None = None
     user: Text | None = None
+    userns_mode: Annotated[str, OneOf("host")] | None = None
+    uts: Annotated[str, OneOf("host")] | None = None
     volumes: (
         Annotated[list[Annotated[Volume, AlsoAs("string")]], AfterValidator(by_target)] | None
     ) = None

@@ -108,7 +108,7 @@ def _with_image(content: bytes, file: Path, app: AppName, image: str) -> bytes:
     for key in ("apps", app, "image"):
         below = _child(node, key)
         if below is None:
-            why = "comes from <<" if key != "image" or _child(node, "<<") else "is in the defaults"
+            why = _elsewhere(node, key)
             raise refused(node, f"{why}; change it there, or give the app an image of its own")
         if uses[id(below)] > 1 or text[below.start_mark.index] in "*&!":
             raise refused(below, "is shared through an anchor; change it there by hand")
@@ -122,6 +122,13 @@ def _with_image(content: bytes, file: Path, app: AppName, image: str) -> bytes:
     quote = _QUOTES[style]
     changed = f"{text[:start]}{quote}{image}{quote}{text[end:]}"
     return (_BOM if content.startswith(_BOM) else b"") + changed.encode()
+
+
+def _elsewhere(node: yaml.Node, key: str) -> str:
+    """Return where an app has its image from, when it is not its own."""
+    if key != "image" or _child(node, "<<"):
+        return "comes from <<"
+    return "comes from what it extends" if _child(node, "extends") else "is in the defaults"
 
 
 def _child(node: yaml.Node, key: str) -> yaml.Node | None:

@@ -17,7 +17,7 @@ from traefik_bg.core.errors import DesiredStateError
 MAX_VALUES = 100_000  # in one file, aliases unfolded; a thousand apps need about half of that
 MAX_DEPTH = 128  # aliases unfolded; the reader allows half of it
 
-_NAMED = frozenset({"environment", "labels", "sysctls"})
+_NAMED = frozenset({"annotations", "environment", "labels", "sysctls"})
 """Settings with two spellings, a mapping or a list of NAME=VALUE, that mean and merge the same."""
 
 

@@ -23,6 +23,7 @@ from traefik_bg.adapters.desired_edit import edit_image
 from traefik_bg.adapters.desired_files import Contents, Files, Unreadable, read_again
 from traefik_bg.adapters.desired_reading import Desired, read_desired
 from traefik_bg.adapters.desired_watch import changes
+from traefik_bg.adapters.vault import Vault
 from traefik_bg.core.errors import DesiredStateErrors
 from traefik_bg.core.ports import DesiredState, Wake
 
@@ -39,11 +40,17 @@ class DesiredFile:
     """The desired state of a file, or of a folder of files, kept up to date."""
 
     def __init__(
-        self, path: Path | str, wake: Wake, *, environ: Mapping[str, str] | None = None
+        self,
+        path: Path | str,
+        wake: Wake,
+        *,
+        environ: Mapping[str, str] | None = None,
+        vault: Vault | None = None,
     ) -> None:
         self._path = Path(path)
         self._wake = wake
         self._environ = os.environ if environ is None else environ
+        self._vault = vault or Vault()
         self._state = DesiredState(is_known=False)
         self._contents: Contents = {}
         self.warnings: tuple[str, ...] = ()
@@ -131,6 +138,7 @@ class DesiredFile:
     # --- taking over ------------------------------------------------------------------------------
 
     def _accept(self, desired: Desired) -> None:
+        self._vault.keep(desired.contents)  # first: who is woken may need them
         before, self._state = self._state, DesiredState(apps=desired.apps)
         self.warnings = desired.warnings
         names = before.apps.keys() | desired.apps.keys()

@@ -6,9 +6,9 @@ Separate from the schema because both its halves, ours and Compose's, are made o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from traefik_bg.adapters.desired_tree import Kind, Scalar, is_note
 
@@ -47,3 +47,14 @@ class Composed(Strict):
 def is_empty(value: Any) -> bool:
     """Tell whether a key has been left without a value."""
     return isinstance(value, Scalar) and value.kind is Kind.EMPTY
+
+
+NoEffect = Annotated[
+    Any, Field(exclude=True), WithJsonSchema({"description": "without effect here"})
+]
+"""A key of Compose's that says nothing here: taken, warned of, and then forgotten."""
+
+
+def has_no_effect(model: type[BaseModel], key: str) -> bool:
+    """Tell whether a key of a mapping is one of those."""
+    return bool(model.model_fields[key].exclude)

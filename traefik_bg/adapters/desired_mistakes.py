@@ -37,7 +37,12 @@ _SHAPES = {
 
 
 def mistakes_of(
-    error: ValidationError, model: type[BaseModel], root: Entry, *, is_part: bool = False
+    error: ValidationError,
+    model: type[BaseModel],
+    root: Entry,
+    *,
+    is_part: bool = False,
+    where: str = "apps.*",
 ) -> Iterator[tuple[Place, str]]:
     """Return every mistake pydantic found in the tree below `root`.
 
@@ -51,7 +56,7 @@ def mistakes_of(
             if keys[-1:] == ("[key]",):  # pydantic's word for a mistake in the key itself
                 keys = keys[:-1]
             keys += tuple(found["ctx"]["at"])
-        message = _without_secrets(_message(found, model, keys), root.node, keys)
+        message = _without_secrets(_message(found, model, keys, where), root.node, keys)
         if found["type"] == "contradiction":
             yield placed(root, keys, message)
         else:
@@ -59,14 +64,15 @@ def mistakes_of(
 
 
 def placed(root: Entry, keys: Keys, message: str) -> tuple[Place, str]:
-    """Return where to say that settings do not go together: never in the defaults alone.
+    """Return where to say that settings do not go together: always in the app itself.
 
-    What stands there may be fine for all apps but this one.
+    What stands in the defaults, or in what it extends, may be fine for all apps but this one.
     """
     place = locate(root, keys)
     if place.key.startswith(root.place.key):
         return place, message
-    return root.place, f"{_spelled(keys)}, from the defaults: {message}"
+    origin = "the defaults" if place.key.startswith("defaults") else "what it extends"
+    return root.place, f"{_spelled(keys)}, from {origin}: {message}"
 
 
 def _spelled(keys: Keys) -> str:
@@ -74,13 +80,13 @@ def _spelled(keys: Keys) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _message(found: Any, model: type[BaseModel], keys: Keys) -> str:
+def _message(found: Any, model: type[BaseModel], keys: Keys, where: str) -> str:
     match found["type"]:
         case kind if kind in _OURS:
             return str(found["ctx"]["message"])
         case "extra_forbidden":
             known = _keys_of(model, keys[:-1])
-            return unknown_key(_pattern(keys[:-1]), str(keys[-1]), known)
+            return unknown_key(_pattern(keys[:-1], where), str(keys[-1]), known)
         case "missing":
             description = _description(model, keys)
             return f"{keys[-1]} is missing" + (f": write {description}" if description else "")
@@ -96,12 +102,12 @@ def _message(found: Any, model: type[BaseModel], keys: Keys) -> str:
 # --- walking the schema ---------------------------------------------------------------------------
 
 
-def _pattern(keys: Keys) -> str:
-    """Return the path of keys with the names of apps and networks left open."""
-    names = ["apps", "*", *(str(key) for key in keys if not isinstance(key, int))]
-    if names[2:3] == ["networks"] and len(names) > 3:
-        names[3] = "*"
-    return ".".join(names)
+def _pattern(keys: Keys, where: str) -> str:
+    """Return the path of keys with the names of apps, networks and limits left open."""
+    names = [str(key) for key in keys if not isinstance(key, int)]
+    if len(names) > 1 and names[0] in {"networks", "ulimits"}:
+        names[1] = "*"
+    return ".".join([where, *names])
 
 
 def _at(model: Any, keys: Keys) -> Any:

@@ -1,4 +1,4 @@
-"""What a container mounts, and the devices it gets, in Compose's words.
+"""What a container mounts, the devices and the secrets it gets, in Compose's words.
 
 Apart from the other container settings because each has a short and a long form, and both must
 come out the same.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from traefik_bg.adapters.desired_mapping import Composed
+from traefik_bg.adapters.desired_mapping import Composed, NoEffect
 from traefik_bg.adapters.desired_tree import is_note
 from traefik_bg.adapters.desired_values import (
-    Between,
+    Mode,
     OneOf,
+    Pairs,
     Size,
     Switch,
     Text,
@@ -37,29 +39,36 @@ class _BindOptions(Composed):
     propagation: Annotated[str, OneOf(*_PROPAGATION)] | None = None
     create_host_path: Switch | None = None
     selinux: Annotated[str, OneOf("z", "Z")] | None = None
+    recursive: Annotated[str, OneOf("enabled", "disabled", "writable", "readonly")] | None = None
 
 
 class _VolumeOptions(Composed):
+    labels: Pairs | None = None
     nocopy: Switch | None = None
     subpath: Text | None = None
 
 
 class _TmpfsOptions(Composed):
     size: Size | None = None
-    mode: Annotated[int, Between(0, 0o7777)] | None = None
+    mode: Mode | None = None
+
+
+class _ImageOptions(Composed):
+    subpath: Text | None = None
 
 
 class Volume(Composed):
     """One mount, in Compose's long form; the short form becomes one."""
 
-    type: Annotated[str, OneOf("bind", "volume", "tmpfs")]
+    type: Annotated[str, OneOf("bind", "volume", "tmpfs", "image")]
     source: Text | None = None
     target: Text
     read_only: Switch | None = None
-    consistency: Text | None = None
+    consistency: NoEffect = None
     bind: _BindOptions | None = None
     volume: _VolumeOptions | None = None
     tmpfs: _TmpfsOptions | None = None
+    image: _ImageOptions | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -72,9 +81,20 @@ class Volume(Composed):
             raise mistake(f'the path in the container must be absolute, not "{self.target}"')
         if self.type == "bind" and self.source is None:
             raise mistake("a bind mount needs a source: a path of the Docker host")
-        if self.source is not None and self.type != "tmpfs":
+        if self.type == "image" and self.source is None:
+            raise mistake("an image mount needs a source: the image's name")
+        if self.source is not None and self.type in {"bind", "volume"}:
             _check_source(self.source, is_bind=self.type == "bind")
+        self._check_options()
         return self
+
+    def _check_options(self) -> None:
+        for kind in ("bind", "volume", "tmpfs", "image"):
+            if kind != self.type and getattr(self, kind) is not None:
+                raise mistake(f"says nothing for a mount of type {self.type}", kind)
+        bind = self.bind
+        if bind is not None and bind.selinux and (bind.recursive or bind.create_host_path is False):
+            raise mistake("goes neither with recursive nor with create_host_path: false", "bind")
 
 
 def _check_source(source: str, *, is_bind: bool) -> None:
@@ -140,3 +160,51 @@ def device(value: Any) -> str:
     if "=" in source and not source.startswith("/"):
         return written
     return f"{source}:{target or source}:{permissions or 'rwm'}"
+
+
+# --- secrets and configs --------------------------------------------------------------------------
+
+
+def _owner(value: Any) -> int:
+    found = text(value)
+    if not found.isdecimal() or int(found) >= 2**31:
+        raise mistake(f'must be a number such as 1000, not "{found}"')
+    return int(found)
+
+
+_Owner = Annotated[int, BeforeValidator(_owner), WithJsonSchema({"type": ["string", "integer"]})]
+
+
+class Grant(Composed):
+    """A secret or config that an app gets, in Compose's long form; a name alone becomes one."""
+
+    source: Text
+    target: Text | None = None
+    uid: _Owner | None = None
+    gid: _Owner | None = None
+    mode: Mode | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return value if isinstance(value, Mapping) else {"source": text(value)}
+
+    @model_validator(mode="after")
+    def _has_a_good_target(self) -> Self:
+        parts = PurePosixPath(self.target or self.source).parts
+        if ".." in parts or not parts or parts == ("/",):
+            raise mistake(f'"{self.target or self.source}" can be no file in the container')
+        return self
+
+    def path(self, folder: str) -> str:
+        """Return where it lies in the container; the folder is for targets that are just a name."""
+        return str(PurePosixPath(folder) / (self.target or self.source))
+
+
+def granted_once(grants: list[Grant]) -> list[Grant]:
+    """Return the grants in order of their targets, each of which may be filled once."""
+    targets = [grant.target or grant.source for grant in grants]
+    for index, target in enumerate(targets):
+        if target in targets[:index]:
+            raise mistake(f'"{target}" is the target of another one already', index)
+    return sorted(grants, key=lambda grant: grant.target or grant.source)

@@ -24,6 +24,7 @@ class Finding(NamedTuple):
 
 def contradictions(app: AppSettings) -> Iterator[Finding]:
     """Return what the settings of an app ask for that cannot be."""
+    yield from _said_twice(app)
     if not app.is_tcp:
         return
     rollout = app.rollout
@@ -51,6 +52,30 @@ def contradictions(app: AppSettings) -> Iterator[Finding]:
             "Traefik counts no answers of TCP connections, so there is nothing to compare with; "
             "use checks",
         )
+
+
+def _said_twice(app: AppSettings) -> Iterator[Finding]:
+    """Return limits that deploy says in another way; equal ones are fine, as in Compose."""
+    resources = app.deploy.resources if app.deploy is not None else None
+    if resources is None:
+        return
+    limits, reserved = resources.limits, resources.reservations
+    pairs: list[tuple[str, str, float | None]] = [
+        ("mem_reservation", "reservations.memory", reserved.memory if reserved else None)
+    ]
+    if limits is not None:
+        pairs += [
+            ("mem_limit", "limits.memory", limits.memory),
+            ("cpus", "limits.cpus", limits.cpus),
+            ("pids_limit", "limits.pids", limits.pids),
+        ]
+    for key, path, other in pairs:
+        value = getattr(app, key)
+        if value is not None and other is not None and value != other:
+            yield Finding(
+                (key,),
+                f"deploy.resources.{path} says something else; write one of them",
+            )
 
 
 def oddities(app: AppSettings) -> Iterator[Finding]:

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from traefik_bg.adapters.desired_container import ContainerSettings
-from traefik_bg.adapters.desired_mapping import Composed, Strict
+from traefik_bg.adapters.desired_declarations import MODELS
+from traefik_bg.adapters.desired_mapping import Composed, Strict, has_no_effect
 from traefik_bg.adapters.desired_rollout import RolloutSettings
 from traefik_bg.adapters.desired_route import RouteSettings
 from traefik_bg.adapters.desired_tree import Scalar
@@ -27,9 +28,11 @@ from traefik_bg.adapters.desired_values import (
     PositiveSeconds,
     Switch,
     Text,
+    TextOrTexts,
     as_list,
     contradiction,
     mistake,
+    text,
 )
 from traefik_bg.core.model import Protocol
 
@@ -131,6 +134,20 @@ def _replicas(value: Any) -> Any:
     return value
 
 
+def _pull_policy(value: Any) -> str:
+    policy = text(value)
+    if policy in {"missing", "if_not_present"}:
+        return policy
+    if policy == "never":
+        raise mistake("never is not supported: an image that is not on this machine is pulled")
+    if policy == "build":
+        raise mistake("build is not done here: build and tag the image first")
+    raise mistake(
+        f'"{policy}" is not supported: an image is pulled when it is not on this machine, so that '
+        "all replicas of a version are the same; use a new tag for each version, or a digest"
+    )
+
+
 class AppSettings(ContainerSettings):
     """One app: what runs, where requests come from, when it is healthy, how it is replaced."""
 
@@ -152,6 +169,8 @@ class AppSettings(ContainerSettings):
     env_file: Annotated[
         list[Annotated[EnvFileSettings, AlsoAs("string")]], OneOrMany(), BeforeValidator(as_list)
     ] = Field(default_factory=list)
+    label_file: TextOrTexts = Field(default_factory=list)
+    pull_policy: Annotated[str, BeforeValidator(_pull_policy)] | None = None
 
     @model_validator(mode="after")
     def _has_like_routes(self) -> Self:
@@ -171,7 +190,9 @@ class AppSettings(ContainerSettings):
         return any(route.protocol is Protocol.TCP for route in self.route)
 
 
-CONTAINER_KEYS = frozenset(ContainerSettings.model_fields)
+CONTAINER_KEYS = frozenset(
+    key for key in ContainerSettings.model_fields if not has_no_effect(ContainerSettings, key)
+)
 
 
 def json_schema() -> dict[str, Any]:
@@ -180,6 +201,9 @@ def json_schema() -> dict[str, Any]:
     definitions = app.pop("$defs")
     for mergeable in (app, definitions["MirrorSettings"]):
         mergeable.pop("required", None)  # any key may come from the defaults instead
+    app["properties"]["extends"] = _EXTENDS
+    names = {section: model.__name__ for section, model in MODELS.items()}
+    definitions |= {model.__name__: model.model_json_schema() for model in MODELS.values()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "traefik-bg: desired state",
@@ -191,8 +215,30 @@ def json_schema() -> dict[str, Any]:
                 "patternProperties": {"^[a-z0-9][a-z0-9-]{0,40}$": {"$ref": "#/$defs/App"}},
                 "additionalProperties": False,
             },
+            **{section: _named(f"#/$defs/{name}") for section, name in names.items()},
         },
         "patternProperties": {"^x-": {}},
         "additionalProperties": False,
         "$defs": {**definitions, "App": app},
     }
+
+
+_EXTENDS: Mapping[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"file": {"type": "string"}, "service": {"type": "string"}},
+            "required": ["service"],
+            "patternProperties": {"^x-": {}},
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+def _named(reference: str) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": {"anyOf": [{"$ref": reference}, _NOTHING]}}
+
+
+_NOTHING = {"type": "null"}

@@ -93,6 +93,19 @@ class Table:
 Node = Scalar | Items | Table
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """An app, or the defaults: a table and where its key stands."""
+
+    place: Place
+    table: Table
+
+    @property
+    def entry(self) -> Entry:
+        """The table as what stands behind its key."""
+        return Entry(self.place, self.table)
+
+
 def is_note(key: str) -> bool:
     """Tell whether a key is the user's own, to be left alone (x-…), as in Compose."""
     return key.startswith("x-")

@@ -10,6 +10,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -26,6 +27,9 @@ SIZE = "a size such as 512m or 1.5g"
 RATIO = "a ratio such as 0.01 or 1%"
 FACTOR = "a factor such as 1.5 or 1.5x"
 
+MODE = "permissions in octal, with a 0 before them, such as 0440"
+
+_MODE = re.compile(r"0o?([0-7]{1,4})")
 _UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(us|µs|ms|s|m|h|d)")
 _NUMBER = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
@@ -170,6 +174,15 @@ def factor(value: Any) -> float:
     return float(written)
 
 
+def mode(value: Any) -> int:
+    """Return the bits of a file's permissions, which are written in octal."""
+    found = scalar(value, MODE)
+    match = _MODE.fullmatch(found.text)
+    if match is None:
+        raise mistake(f"must be {MODE}, not {found.shown}")
+    return int(match[1], 8)
+
+
 def words(value: Any) -> Any:
     """Return a command as a list; a text is split as a shell would split it."""
     if isinstance(value, list):
@@ -187,9 +200,17 @@ def as_list(value: Any) -> Any:
 
 
 def _named(value: Any) -> Any:
+    """Return a mapping; where defaults merge, the tree's own expansion has made it one before."""
+    if isinstance(value, list) and all(isinstance(item, Scalar) for item in value):
+        return dict(map(_name_and_value, value))
     if not isinstance(value, Mapping):
         raise mistake(f"must be a mapping or a list of NAME=VALUE, not {noun(value)}")
     return value
+
+
+def _name_and_value(item: Scalar) -> tuple[str, Scalar]:
+    name, has_value, value = item.text.partition("=")
+    return name, replace(item, text=value, kind=Kind.TEXT if has_value else Kind.EMPTY)
 
 
 def _variable_name(name: str) -> str:
@@ -338,6 +359,7 @@ Signed = Annotated[float, BeforeValidator(signed), _ONE]
 Ratio = Annotated[float, BeforeValidator(ratio), _ONE]
 Factor = Annotated[float, BeforeValidator(factor), _ONE]
 Words = Annotated[list[Word], BeforeValidator(words), _COMMAND]
+Mode = Annotated[int, BeforeValidator(mode), _ONE]
 Texts = list[Text]
 TextOrTexts = Annotated[list[Text], OneOrMany(), BeforeValidator(as_list)]
 Pairs = Annotated[

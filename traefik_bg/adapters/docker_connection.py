@@ -23,7 +23,7 @@ from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 from traefik_bg.adapters.docker_errors import unanswered
-from traefik_bg.adapters.docker_settings import ApiVersion
+from traefik_bg.adapters.docker_units import ApiVersion
 
 T = TypeVar("T")
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import requests
+import structlog
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
@@ -26,6 +27,7 @@ from traefik_bg.adapters.docker_errors import (
     unexpected,
 )
 from traefik_bg.adapters.docker_events import EventStream
+from traefik_bg.adapters.docker_filling import Filling
 from traefik_bg.adapters.docker_images import has_image, image_digest, pull_image
 from traefik_bg.adapters.docker_inventory import Inventory
 from traefik_bg.adapters.docker_settings import (
@@ -36,6 +38,7 @@ from traefik_bg.adapters.docker_settings import (
     Creation,
     creation,
 )
+from traefik_bg.adapters.vault import Vault
 from traefik_bg.core.errors import Conflict, EngineUnavailable, SpecRefused
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName
 from traefik_bg.core.ports import Container, Wake
@@ -44,6 +47,8 @@ T = TypeVar("T")
 
 DOCKER_GRACE = 10  # seconds between signal and kill, where neither image nor spec says otherwise
 LINE_LENGTH = 500  # of a log line, for people: a rejection's reason is no place for a dump
+
+log = structlog.get_logger(__name__)
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -54,13 +59,20 @@ class DockerEngine:
     """Implements the ports `Engine` and `Images`; as a context manager it listens to events too."""
 
     def __init__(
-        self, instance: str, network: str, wake: Wake, base_url: str | None = None
+        self,
+        instance: str,
+        network: str,
+        wake: Wake,
+        base_url: str | None = None,
+        *,
+        vault: Vault | None = None,
     ) -> None:
         self._instance = instance
         self._network = network
         self._wake = wake
         self._docker = Connection(base_url)
         self._inventory = Inventory(self._docker, instance, network)
+        self._filling = Filling(self._docker, instance, vault or Vault())
         self._events: EventStream | None = None
 
     async def __aenter__(self) -> Self:
@@ -133,12 +145,14 @@ class DockerEngine:
     async def create(self, name: ReplicaName, number: int, spec: AppSpec, image: str) -> None:
         """Create a container from this image, which may be named more exactly than in the spec.
 
-        One of that name and revision that is already there is fine.
+        One of that name and revision that is already there is fine. Its secrets and configs are
+        put in when it is started.
 
         Raises:
             EngineUnavailable: Docker did not answer; it may have been created.
             ImageNotFound: the image is not on this machine.
-            SpecRefused: Docker rejects the settings, or the name belongs to a stranger.
+            SpecRefused: Docker rejects the settings, what a secret held is not to be had any
+                more, or the name belongs to a stranger.
         """
         labels = {
             INSTANCE_LABEL: self._instance,
@@ -150,6 +164,9 @@ class DockerEngine:
         wanted = creation(spec, labels=labels, network=self._network, api=api, image=image)
         for network in wanted.endpoints:
             await self._require_network(network)
+        for volume in sorted(wanted.volumes):
+            await self._require_volume(volume)
+        await self._filling.held(spec.name, wanted.contents)  # say so before anything is made
         try:
             made = await self._act(
                 lambda docker: docker.create_container_from_config(  # type: ignore[no-untyped-call]
@@ -160,6 +177,8 @@ class DockerEngine:
             if not is_name_taken(error):
                 raise refused_creation(error, name, image) from error
             made = await self._already_there(name, labels)
+        for warning in made.get("Warnings") or ():
+            log.warning("container.odd", app=spec.name, container=name, what=warning)
         await self._connect(name, made["Id"], wanted)
 
     async def start(self, name: ReplicaName) -> None:
@@ -167,12 +186,14 @@ class DockerEngine:
 
         Raises:
             EngineUnavailable: Docker did not answer; it may have been started.
-            SpecRefused: it cannot be started, or the name belongs to a stranger.
+            SpecRefused: it cannot be started, what a secret held is not to be had any more, or the
+                name belongs to a stranger.
             Conflict: it is gone.
         """
         found = await self._ours(name)
         if found is None:
             raise Conflict(f"{name} is gone")
+        await self._filling.fill(name, found)
         container_id, is_paused = found["Id"], found["State"]["Paused"]
         try:
             if is_paused:
@@ -299,6 +320,18 @@ class DockerEngine:
             ) from error
         except APIError as error:
             raise unexpected(error, f"look for network {network}") from error
+
+    async def _require_volume(self, volume: str) -> None:
+        """Refuse an external volume that does not exist: Docker itself would make an empty one."""
+        try:
+            await self._ask(lambda docker: docker.inspect_volume(volume))
+        except NotFound as error:
+            raise SpecRefused(
+                f"volume {volume} is external and does not exist; create it: docker volume create"
+                f" {volume}"
+            ) from error
+        except APIError as error:
+            raise unexpected(error, f"look for volume {volume}") from error
 
     async def _already_there(self, name: ReplicaName, labels: Mapping[str, str]) -> _Description:
         """Return the container that has the name already, if it is the one that was wanted."""

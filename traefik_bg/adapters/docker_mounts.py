@@ -7,14 +7,21 @@ an anonymous volume as a volume of the container's own configuration. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from traefik_bg.adapters.docker_units import size, text, texts
+from traefik_bg.adapters.docker_units import NEWEST, ApiVersion, size, strings, text, texts
 
-_LONG_KEYS = {"type", "source", "target", "read_only", "bind", "volume", "tmpfs", "consistency"}
-_TYPES = ("volume", "bind", "tmpfs")
+_TYPES = ("volume", "bind", "tmpfs", "image")
+_LONG_KEYS = {"type", "source", "target", "read_only", "external", *_TYPES}
+_RECURSIVE = {
+    "enabled": {},
+    "disabled": {"NonRecursive": True},
+    "writable": {"ReadOnlyNonRecursive": True},
+    "readonly": {"ReadOnlyForceRecursive": True},
+}
+WITH_RECURSIVE: ApiVersion = (1, 44)  # Engine 25; older ones ignore the fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +33,23 @@ class Mounting:
     anonymous: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def mounting(volumes: Any) -> Mounting:
+def mounting(volumes: Any, api: ApiVersion = NEWEST) -> Mounting:
     """Return what Docker is told to mount for the `volumes` of a Compose service."""
     if not isinstance(volumes, list):
         raise TypeError("expected a list")
     found = Mounting()
     for volume in volumes:
         if isinstance(volume, Mapping):
-            _add_long(found, volume)
+            _add_long(found, volume, api)
         else:
             _add_short(found, text(volume))
     return found
+
+
+def external(volumes: Iterable[Any]) -> frozenset[str]:
+    """Return the volumes that must be there already, because somebody else makes them."""
+    found = (volume for volume in volumes if isinstance(volume, Mapping) and volume.get("external"))
+    return frozenset(text(volume.get("source")) for volume in found)
 
 
 def tmpfs(value: Any) -> dict[str, str]:
@@ -59,7 +72,7 @@ def _require_absolute(source: str) -> None:
         raise ValueError(f"{source!r} is relative; write the host's absolute path")
 
 
-def _add_long(found: Mounting, volume: Mapping[str, Any]) -> None:
+def _add_long(found: Mounting, volume: Mapping[str, Any], api: ApiVersion) -> None:
     kind, source, target = volume.get("type"), volume.get("source") or "", volume.get("target")
     if kind not in _TYPES:
         raise ValueError(f"type must be one of {', '.join(_TYPES)}")
@@ -68,37 +81,69 @@ def _add_long(found: Mounting, volume: Mapping[str, Any]) -> None:
     if not target:
         raise ValueError("a volume needs a target")
     _require_absolute(source)
-    bind = volume.get("bind") or {}
-    if kind == "bind" and bind.get("create_host_path", True):
-        options = ["ro"] if volume.get("read_only") else []
-        options += [bind[key] for key in ("selinux", "propagation") if bind.get(key)]
-        found.binds.append(":".join([source, target, *([",".join(options)] if options else [])]))
+    options = volume.get(kind) or {}
+    if options.get("recursive") and api < WITH_RECURSIVE:
+        raise ValueError("recursive wants Docker Engine 25 or newer")
+    if kind == "bind" and options.get("create_host_path", True) and not options.get("recursive"):
+        found.binds.append(_bind(source, target, options, volume))
         return
     mount: dict[str, Any] = {"Type": kind, "Target": target}
     if source:
         mount["Source"] = source
     if volume.get("read_only"):
         mount["ReadOnly"] = True
-    mount |= _mount_options(kind, volume.get(kind) or {})
+    mount |= _mount_options(kind, options)
     found.mounts.append(mount)
 
 
+def _bind(source: str, target: str, bind: Mapping[str, Any], volume: Mapping[str, Any]) -> str:
+    options = ["ro"] if volume.get("read_only") else []
+    options += [bind[key] for key in ("selinux", "propagation") if bind.get(key)]
+    return ":".join([source, target, *([",".join(options)] if options else [])])
+
+
 def _mount_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
     match kind:
         case "bind":
-            propagation = options.get("propagation")
-            return {"BindOptions": {"Propagation": propagation}} if propagation else {}
+            name, made = "BindOptions", _bind_options(options)
         case "volume":
-            made: dict[str, Any] = {}
-            if options.get("nocopy"):
-                made["NoCopy"] = True
+            name, made = "VolumeOptions", _volume_options(options)
+        case "image":
+            name = "ImageOptions"
             if options.get("subpath"):
                 made["Subpath"] = options["subpath"]
-            return {"VolumeOptions": made} if made else {}
         case _:
-            made = {}
+            name = "TmpfsOptions"
             if options.get("size") is not None:
                 made["SizeBytes"] = size(options["size"])
             if options.get("mode") is not None:
                 made["Mode"] = int(options["mode"])
-            return {"TmpfsOptions": made} if made else {}
+    return {name: made} if made else {}
+
+
+def _bind_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    if options.get("selinux"):
+        raise ValueError("selinux goes neither with recursive nor with create_host_path: false")
+    made: dict[str, Any] = dict(_RECURSIVE[options.get("recursive") or "enabled"])
+    if options.get("propagation"):
+        made["Propagation"] = options["propagation"]
+    if options.get("create_host_path", True):
+        made["CreateMountpoint"] = True
+    return made
+
+
+def _volume_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    if options.get("nocopy"):
+        made["NoCopy"] = True
+    if options.get("subpath"):
+        made["Subpath"] = options["subpath"]
+    if options.get("labels"):
+        made["Labels"] = strings(options["labels"])
+    if options.get("driver") or options.get("driver_opts"):
+        made["DriverConfig"] = {
+            "Name": options.get("driver") or "local",
+            "Options": strings(options.get("driver_opts") or {}),
+        }
+    return made

@@ -16,8 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from traefik_bg.adapters.docker_mounts import mounting, tmpfs
+from traefik_bg.adapters.docker_contents import Content, contents, label, volumes_for
+from traefik_bg.adapters.docker_mounts import external, mounting, tmpfs
+from traefik_bg.adapters.docker_networks import endpoints
+from traefik_bg.adapters.docker_resources import blkio, deploy, devices, gpus, only, security
 from traefik_bg.adapters.docker_units import (
+    NEWEST,
+    ApiVersion,
     nano_cpus,
     nanoseconds,
     pairs,
@@ -36,11 +41,9 @@ APP_LABEL = "traefik-bg.app"
 REVISION_LABEL = "traefik-bg.revision"
 REPLICA_LABEL = "traefik-bg.replica"
 
-ApiVersion = tuple[int, int]
-
+WITH_ANNOTATIONS: ApiVersion = (1, 43)  # Engine 24; older ones ignore the field
 WITH_START_INTERVAL: ApiVersion = (1, 44)  # Engine 25; older ones refuse the field
 WITH_ALL_NETWORKS: ApiVersion = (1, 44)  # older ones take one network at creation
-NEWEST: ApiVersion = (1, 999)
 
 Body = dict[str, Any]
 
@@ -53,6 +56,10 @@ class Creation:
     platform: str | None = None
     endpoints: Mapping[str, Body] = field(default_factory=dict)
     """All its networks, the shared one first."""
+    volumes: frozenset[str] = frozenset()
+    """Volumes that must be there before."""
+    contents: tuple[Content, ...] = ()
+    """What is copied into it before it is started."""
 
 
 def creation(
@@ -73,17 +80,28 @@ def creation(
     host: Body = {"RestartPolicy": {"Name": "unless-stopped"}, "NetworkMode": network}
     for key in sorted(settings, key="deploy".__eq__):  # its limits win over mem_limit and cpus
         with _refusing(spec, key):
-            _apply(key, settings[key], body, host)
-    body["Labels"] = body.get("Labels", {}) | labels
+            _apply(key, settings[key], body, host, api)
+    with _refusing(spec, "secrets or configs"):
+        held = contents(settings)
+        if carried := volumes_for(held, settings):
+            body["Volumes"] = body.get("Volumes", {}) | carried
+    body["Labels"] = body.get("Labels", {}) | label(held) | labels
     with _refusing(spec, "healthcheck"):
         if check := _healthcheck(settings.get("healthcheck") or {}, spec.health, api):
             body["Healthcheck"] = check
-    endpoints: dict[str, Body] = {network: {}}
+    with _refusing(spec, "volumes"):
+        volumes = external(settings.get("volumes") or [])
     with _refusing(spec, "networks"):
-        endpoints |= _endpoints(settings.get("networks"))
-    at_creation = endpoints if api >= WITH_ALL_NETWORKS else {network: endpoints[network]}
+        joined = endpoints(settings.get("networks"), network, api)
+    at_creation = joined if api >= WITH_ALL_NETWORKS else {network: joined[network]}
     body |= {"HostConfig": host, "NetworkingConfig": {"EndpointsConfig": at_creation}}
-    return Creation(body=body, platform=settings.get("platform"), endpoints=endpoints)
+    return Creation(
+        body=body,
+        platform=settings.get("platform"),
+        endpoints=joined,
+        volumes=volumes,
+        contents=held,
+    )
 
 
 def check_settings(spec: AppSpec) -> None:
@@ -116,8 +134,10 @@ def _settings(spec: AppSpec) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if value is not None}
 
 
-def _apply(key: str, value: Any, body: Body, host: Body) -> None:
+def _apply(key: str, value: Any, body: Body, host: Body, api: ApiVersion) -> None:
     """Write one setting where Docker wants it."""
+    if key == "annotations" and api < WITH_ANNOTATIONS:
+        raise ValueError("wants Docker Engine 24 or newer")
     if key in _OF_CONTAINER:
         name, convert = _OF_CONTAINER[key]
         body[name] = convert(value)
@@ -127,16 +147,20 @@ def _apply(key: str, value: Any, body: Body, host: Body) -> None:
     elif key == "expose":
         body["ExposedPorts"] |= {port: {} for item in value for port in _ports(text(item))}
     elif key == "volumes":
-        found = mounting(value)
+        found = mounting(value, api)
         body["Volumes"] = found.anonymous
         host |= {"Binds": found.binds, "Mounts": found.mounts}
     elif key == "devices":
-        host["Devices"], requests = _devices(value)
+        host["Devices"], requests = devices(value)
         host.setdefault("DeviceRequests", []).extend(requests)
+    elif key == "gpus":
+        host.setdefault("DeviceRequests", []).extend(gpus(value))
     elif key == "deploy":
-        limits, requests = _deploy(value)
+        limits, requests = deploy(value)
         host |= limits
         host.setdefault("DeviceRequests", []).extend(requests)
+    elif key in _SEVERAL_OF_HOST:
+        host |= _SEVERAL_OF_HOST[key](value)
 
 
 # --- one setting each -----------------------------------------------------------------------------
@@ -197,68 +221,6 @@ def _ports(item: str) -> list[str]:
     return [f"{port}/{protocol or 'tcp'}" for port in range(int(first), int(last or first) + 1)]
 
 
-def _devices(value: Any) -> tuple[list[Body], list[Body]]:
-    """Return devices by path, and requests for devices by name."""
-    made: list[Body] = []
-    by_name: list[str] = []
-    for item in value:
-        if isinstance(item, Mapping):
-            source, target = text(item.get("source")), item.get("target")
-            permissions = item.get("permissions")
-        else:
-            source, _, rest = text(item).partition(":")
-            target, _, permissions = rest.partition(":")
-        if "=" in source and not source.startswith("/"):
-            by_name.append(source)  # the container device interface: vendor.com/class=name
-            continue
-        made.append(
-            {
-                "PathOnHost": source,
-                "PathInContainer": target or source,
-                "CgroupPermissions": permissions or "rwm",
-            }
-        )
-    return made, [{"Driver": "cdi", "DeviceIDs": by_name}] if by_name else []
-
-
-def _deploy(value: Any) -> tuple[Body, list[Body]]:
-    """Return the limits of `deploy.resources`, and the devices it reserves."""
-    _only(value, "deploy", {"resources"})
-    resources = value.get("resources") or {}
-    _only(resources, "deploy.resources", {"limits", "reservations"})
-    limits, reserved = resources.get("limits") or {}, resources.get("reservations") or {}
-    _only(limits, "deploy.resources.limits", {"cpus", "memory", "pids"})
-    _only(reserved, "deploy.resources.reservations", {"cpus", "memory", "devices"})
-    wanted = (
-        ("NanoCpus", limits.get("cpus"), nano_cpus),
-        ("Memory", limits.get("memory"), size),
-        ("PidsLimit", limits.get("pids"), int),
-        ("MemoryReservation", reserved.get("memory"), size),
-    )
-    made = {name: convert(item) for name, item, convert in wanted if item is not None}
-    return made, [_reservation(item) for item in reserved.get("devices") or []]
-
-
-def _reservation(item: Mapping[str, Any]) -> Body:
-    """Return Docker's request for devices such as GPUs; without a number, for all of them."""
-    _only(item, "devices", {"driver", "count", "device_ids", "capabilities", "options"})
-    request: Body = {
-        "Driver": item.get("driver") or "",
-        "Capabilities": [texts(item["capabilities"])],
-    }
-    if item.get("device_ids"):
-        request["DeviceIDs"] = texts(item["device_ids"])
-    else:
-        count = item.get("count", "all")
-        request["Count"] = -1 if count == "all" else int(count)
-    return request | {"Options": strings(item.get("options") or {})}
-
-
-def _only(value: Mapping[str, Any], where: str, known: set[str]) -> None:
-    if unknown := sorted(set(value) - known):
-        raise ValueError(f"{where}.{unknown[0]} is not supported")
-
-
 # --- health ---------------------------------------------------------------------------------------
 
 
@@ -285,7 +247,7 @@ def _eager(policy: HealthPolicy) -> Body:
 
 
 def _check(value: Mapping[str, Any]) -> Body:
-    _only(value, "healthcheck", {"test", "disable", "retries", *_CHECK_DURATIONS})
+    only(value, "healthcheck", {"test", "disable", "retries", *_CHECK_DURATIONS})
     if value.get("disable"):
         return {"Test": ["NONE"]}
     check: Body = {}
@@ -312,38 +274,18 @@ _CHECK_DURATIONS = {
 }
 
 
-# --- networks -------------------------------------------------------------------------------------
-
-
-def _endpoints(value: Any) -> dict[str, Body]:
-    """Return the networks of a container and how it is to be known there."""
-    if not isinstance(value, Mapping):
-        return {name: {} for name in texts(value or [])}
-    return {str(name): _endpoint(options or {}) for name, options in value.items()}
-
-
-def _endpoint(options: Mapping[str, Any]) -> Body:
-    if {"ipv4_address", "ipv6_address", "mac_address"} & set(options):
-        raise ValueError("blue and green cannot share a fixed address")
-    _only(options, "networks", {"aliases", "driver_opts", "priority"})
-    endpoint: Body = {}
-    if options.get("aliases"):
-        endpoint["Aliases"] = texts(options["aliases"])
-    if options.get("driver_opts"):
-        endpoint["DriverOpts"] = strings(options["driver_opts"])
-    return endpoint
-
-
 # --- where each setting goes ----------------------------------------------------------------------
 
 _Convert = Callable[[Any], Any]
 
 _OF_CONTAINER: Mapping[str, tuple[str, _Convert]] = {
     "command": ("Cmd", words),
+    "domainname": ("Domainname", text),
     "entrypoint": ("Entrypoint", words),
     "environment": ("Env", _environment),
     "hostname": ("Hostname", text),
     "labels": ("Labels", strings),
+    "stdin_open": ("OpenStdin", bool),
     "stop_grace_period": ("StopTimeout", whole_seconds),
     "stop_signal": ("StopSignal", text),
     "tty": ("Tty", bool),
@@ -352,30 +294,58 @@ _OF_CONTAINER: Mapping[str, tuple[str, _Convert]] = {
 }
 
 _OF_HOST: Mapping[str, tuple[str, _Convert]] = {
+    "annotations": ("Annotations", strings),
     "cap_add": ("CapAdd", texts),
     "cap_drop": ("CapDrop", texts),
+    "cgroup": ("CgroupnsMode", text),
+    "cgroup_parent": ("CgroupParent", text),
+    "cpu_period": ("CpuPeriod", int),
+    "cpu_quota": ("CpuQuota", int),
+    "cpu_rt_period": ("CpuRealtimePeriod", int),
+    "cpu_rt_runtime": ("CpuRealtimeRuntime", int),
+    "cpu_shares": ("CpuShares", int),
     "cpus": ("NanoCpus", nano_cpus),
+    "cpuset": ("CpusetCpus", text),
+    "device_cgroup_rules": ("DeviceCgroupRules", texts),
     "dns": ("Dns", texts),
+    "dns_opt": ("DnsOptions", texts),
+    "dns_search": ("DnsSearch", texts),
     "extra_hosts": ("ExtraHosts", _extra_hosts),
     "group_add": ("GroupAdd", texts),
     "init": ("Init", bool),
     "ipc": ("IpcMode", text),
     "logging": ("LogConfig", _logging),
     "mem_limit": ("Memory", size),
+    "mem_reservation": ("MemoryReservation", size),
+    "mem_swappiness": ("MemorySwappiness", int),
+    "memswap_limit": ("MemorySwap", size),
+    "oom_kill_disable": ("OomKillDisable", bool),
+    "oom_score_adj": ("OomScoreAdj", int),
     "pid": ("PidMode", text),
+    "pids_limit": ("PidsLimit", int),
     "privileged": ("Privileged", bool),
     "read_only": ("ReadonlyRootfs", bool),
     "restart": ("RestartPolicy", _restart),
-    "security_opt": ("SecurityOpt", texts),
+    "runtime": ("Runtime", text),
     "shm_size": ("ShmSize", size),
+    "storage_opt": ("StorageOpt", strings),
     "sysctls": ("Sysctls", strings),
     "tmpfs": ("Tmpfs", tmpfs),
     "ulimits": ("Ulimits", _ulimits),
+    "userns_mode": ("UsernsMode", text),
+    "uts": ("UTSMode", text),
+}
+
+_SEVERAL_OF_HOST: Mapping[str, Callable[[Any], Body]] = {
+    "blkio_config": blkio,
+    "security_opt": security,
 }
 
 SUPPORTED_KEYS: frozenset[str] = frozenset(
-    {"deploy", "devices", "expose", "healthcheck", "networks", "platform", "volumes"}
+    {"deploy", "devices", "expose", "gpus", "healthcheck", "networks", "platform", "volumes"}
+    | {"configs", "secrets"}
     | set(_OF_CONTAINER)
     | set(_OF_HOST)
+    | set(_SEVERAL_OF_HOST)
 )
 """The Compose service keys this module understands; the desired file refuses all others."""

@@ -12,6 +12,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+ApiVersion = tuple[int, int]
+"""A version of Docker's API."""
+
+NEWEST: ApiVersion = (1, 999)
+
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|µs|ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
