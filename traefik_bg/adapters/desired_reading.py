@@ -50,7 +50,16 @@ def read_desired(
         DesiredStateErrors: it cannot be used; every mistake is in it.
     """
     known = os.environ if environ is None else environ
-    return _Reading(Documents(path, files or Files(), known)).desired()
+    return desired_of(Documents(path, files or Files(), known))
+
+
+def desired_of(documents: Documents) -> Desired:
+    """Return what documents say, wherever they come from.
+
+    Raises:
+        DesiredStateErrors: it cannot be used; every mistake is in it.
+    """
+    return _Reading(documents).desired()
 
 
 class _Reading:
