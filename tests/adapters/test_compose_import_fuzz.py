@@ -17,6 +17,7 @@ from traefik_bg.adapters import compose_import
 from traefik_bg.adapters.compose_import import Imported, Wish, import_compose
 from traefik_bg.adapters.compose_keys import SERVICE
 from traefik_bg.adapters.desired_files import Files
+from traefik_bg.adapters.desired_reading import read_desired
 from traefik_bg.core.errors import DesiredStateErrors
 
 FILE = Path("shop/compose.yaml")
@@ -176,6 +177,24 @@ def test_no_key_is_dropped_in_silence(block: dict[str, Any]) -> None:
             assert key in found.text, key
         for key in TOP:
             assert key in found.text, key
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(blocks)
+def test_both_ways_in_lead_to_the_same(block: dict[str, Any]) -> None:
+    """An app that is made of a service is the one that import writes down."""
+    made = attempt(file(block), "web")
+    if not isinstance(made, Imported):
+        return
+    wish = {"file": FILE.name, "service": "web", "folder": str(FILE.parent.absolute())}
+    by_name = yaml.safe_dump({"apps": {"web": {"compose": wish}}})
+    found = []
+    for text in (made.text, by_name):
+        files, path = Files(), FILE.parent / "desired.yaml"
+        files.contents = {**FILES, FILE: file(block), path: text.encode()}
+        found.append(read_desired(path, files, {"A": "a", "HALF": "\udcff"}).apps)
+
+    assert found[0] == found[1]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -40,7 +40,7 @@ WRONG_FILES: list[tuple[str | bytes, str]] = [
     ("apps: !!set {}\n", "desired.yaml:1: the tag tag:yaml.org,2002:set means nothing here; remove it"),
     ("apps: {}\nservices: {}\n", "desired.yaml:2: services: is Compose's word: write the services under apps"),
     ("apps: {}\napp: {}\n", "desired.yaml:2: app: is unknown here; did you mean apps?"),
-    ("apps: {}\ncompose: {}\n", "desired.yaml:2: compose: is not supported by this version of traefik-bg"),
+    ("apps: {}\ncompose: {}\n", "desired.yaml:2: compose: belongs to an app: compose: {file: …, service: …}"),
     ("apps: {}\nx: " + "[" * 100 + "]" * 100, "desired.yaml:2: is nested more than 64 deep"),
     ("apps:\n  web: {image: 'a:1'\n", "desired.yaml:2: is not YAML: did not find expected ',' or '}'"),
     ("apps:\n  web: {image: ${IMAGE}}\n", "desired.yaml:2: a ${…} between brackets must stand in quotes, for YAML means braces otherwise"),

@@ -85,10 +85,10 @@ def settle(balancers: list[Balancer], routes: Routes) -> None:
         for key, why in _SETTLED.items():
             found = option.at(key)
             if found is not None:
-                routes.note(found, why)
+                routes.note(found, why, is_kept=True)
         scheme = option.at("server", "scheme")
         if scheme is not None:
-            routes.note(scheme, "it is what traefik-bg speaks to replicas")
+            routes.note(scheme, "it is what traefik-bg speaks to replicas", is_kept=True)
         for key in ("weight", "preservepath"):
             found = option.at("server", key)
             if found is not None:

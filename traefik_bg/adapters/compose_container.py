@@ -38,6 +38,17 @@ _PULLED = {"missing", "if_not_present"}
 _WILD = {"networks", "ulimits"}
 """Where the second step is a name."""
 
+_KEPT = {
+    "build",
+    "container_name",
+    "depends_on",
+    "deploy.replicas",
+    "deploy.restart_policy",
+    "profiles",
+    "scale",
+}
+"""What is said in other words, or was for docker compose alone."""
+
 _WHY: Mapping[str, str] = {
     "build": "nothing is built here: build and tag the image, with a new tag for each version, "
     "and write it under image",
@@ -79,7 +90,7 @@ class Container:
 
     def note(self, key: str, node: Node, message: str) -> None:
         """Take a note of something that is not in the app as it was."""
-        self.notes.append(Note(node.place, key, message, summary(node)))
+        self.notes.append(Note(node.place, key, message, summary(node), key in _KEPT))
 
     def understand(self) -> None:
         """Go through all keys; labels and what is made of them are somebody else's."""

@@ -126,19 +126,9 @@ class _Import:
 
     def _peeked(self, name: str) -> Labelled | None:
         """Return what the labels of a service say, if they can be read: nobody may want it."""
-        with self._aside(), contextlib.suppress(DesiredStateError):
+        with self._documents.aside(), contextlib.suppress(DesiredStateError):
             return labelled(self._file, name, self._file.service(name))
         return None
-
-    @contextlib.contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Forget the mistakes and warnings of what is done meanwhile."""
-        of = self._documents
-        mistakes, warnings, broken = list(of.mistakes), list(of.warnings), set(of.broken)
-        yield
-        of.mistakes[:], of.warnings[:] = mistakes, warnings
-        of.broken.clear()
-        of.broken.update(broken)
 
     def _chosen(self) -> list[str]:
         for name in (*self._wish.services, *self._wish.ports):
@@ -168,7 +158,7 @@ class _Import:
 
     def is_traefik(self, name: str) -> bool:
         """Tell whether a service is Traefik itself."""
-        with self._aside(), contextlib.suppress(DesiredStateError):
+        with self._documents.aside(), contextlib.suppress(DesiredStateError):
             image = self._file.service(name).entries.get("image")
             text = text_of(image.node) if image is not None else ""
             return text.rpartition("/")[2].partition(":")[0].partition("@")[0] == "traefik"
@@ -246,7 +236,7 @@ class _Import:
 
     @property
     def _known(self) -> Mapping[str, str]:
-        with self._aside():
+        with self._documents.aside():
             return {**self._documents.dotenv(self._target.parent), **self._documents.environ}
 
     def _prove(self, text: str, meant: Desired) -> None:

@@ -39,18 +39,9 @@ class Paths:
         return self._joined(path, above.absolute())
 
     def mounted(self, path: Scalar) -> Scalar:
-        """Return a path that Docker mounts.
-
-        Raises:
-            DesiredStateError: it cannot be known where Docker's host has it.
-        """
-        if path.text.startswith("/"):
+        """Return a path that Docker mounts; as it is, if nobody said where Docker's host has it."""
+        if path.text.startswith("/") or self._host is None:
             return path
-        if self._host is None:
-            raise path.place.mistake(
-                f"{path.shown} is relative, and Docker may have this folder elsewhere than "
-                "traefik-bg: write beside file, under compose, folder: its path on the Docker host"
-            )
         apart = os.path.relpath(Path(path.place.file).parent, self._file.parent)
         return self._joined(path, Path(os.path.normpath(self._host / apart)))
 

@@ -24,7 +24,6 @@ from traefik_bg.adapters.compose_values import (
     written,
 )
 from traefik_bg.adapters.desired_tree import Entry, Items, Kind, Node, Scalar, Table
-from traefik_bg.core.errors import DesiredStateError
 
 DEFAULT = "default"
 
@@ -97,13 +96,8 @@ class References:
     # --- volumes ----------------------------------------------------------------------------------
 
     def volumes(self, entry: Entry) -> Entry | None:
-        """Return the mounts of the app; what could not be understood is noted as a mistake."""
-        made: list[Node] = []
-        for item in listed(entry.node):
-            try:
-                made.append(self._mount(item))
-            except DesiredStateError as error:
-                self._file.documents.mistakes.append(error)
+        """Return the mounts of the app."""
+        made = [self._mount(item) for item in listed(entry.node)]
         return Entry(entry.place, Items(tuple(made), entry.node.place)) if made else None
 
     def _mount(self, item: Node) -> Node:

@@ -124,12 +124,13 @@ class Routes:
         self.notes: list[Note] = []
         self.mistakes: list[DesiredStateError] = []
 
-    def note(self, option: Option, message: str) -> None:
+    def note(self, option: Option, message: str, *, is_kept: bool = False) -> None:
         """Take a note of a label, and of all that follows on it."""
         for leaf in option.leaves():
             if not leaf.is_used and leaf.value is not None:
                 leaf.is_used = True
-                self.notes.append(Note(leaf.place, leaf.label, message, written(leaf.value)))
+                shown = written(leaf.value)
+                self.notes.append(Note(leaf.place, leaf.label, message, shown, is_kept))
 
     def of(self, routers: list[Router], *, sticky: bool) -> list[Table]:
         """Return a route for each router."""
@@ -147,7 +148,8 @@ class Routes:
         rule = given if is_modern else changed(given, modern, self._variables)
         if rule.text != given.text:
             said = "it is in the syntax of Traefik 2, and said in that of Traefik 3"
-            self.notes.append(Note(given.place, option.below["rule"].label, said, written(given)))
+            label = option.below["rule"].label
+            self.notes.append(Note(given.place, label, said, written(given), is_kept=True))
         entries: dict[str, Node] = {}
         if router.protocol == "tcp":
             entries["tcp"] = rule

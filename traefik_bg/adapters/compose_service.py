@@ -109,8 +109,11 @@ class Understanding:
         *,
         port: str | None = None,
         choice: str = "port: 8000 beside compose",
+        asked: Place | None = None,
     ) -> None:
         """Read the service; `port` is what somebody chose, `choice` how that is done.
+
+        `asked` is where the service is named, if that is not on the command line.
 
         Raises:
             DesiredStateError: there is no such service.
@@ -121,7 +124,7 @@ class Understanding:
         self._qualify = qualify
         self._port_chosen = port
         self._choice = choice
-        self._service = file.service(name)
+        self._service = file.service(name, asked)
         place = file.services[name].place
         self.place = Place(place.file, place.line, f"services.{name}")
         self._labels = _Labels.of(file, self._service)
@@ -168,7 +171,9 @@ class Understanding:
             kept = labels.all.entries
             files = entries.pop("label_file")
             said = "Traefik's labels are in it, so all of it stands under labels"
-            self.made.notes.append(Note(files.place, "label_file", said, summary(files.node)))
+            self.made.notes.append(
+                Note(files.place, "label_file", said, summary(files.node), is_kept=True)
+            )
         place = labels.place
         kept = {label: entry for label, entry in kept.items() if not is_traefiks(label)}
         off = Entry(place, word("false", place))
@@ -241,9 +246,8 @@ class Understanding:
         options = label.options
         options.take("enable")
         if (network := options.at("docker", "network")) is not None:
-            routes.note(
-                network, "traefik-bg reaches replicas in the network of its setting --network"
-            )
+            said = "traefik-bg reaches replicas in the network of its setting --network"
+            routes.note(network, said, is_kept=True)
         for protocol in PROTOCOLS:  # these are handed over for Traefik's own files
             for option in options.children(protocol, "middlewares"):
                 option.use()
@@ -266,13 +270,8 @@ class Understanding:
             return found
         has_check = self._healthcheck is not None and not is_off(self._healthcheck.node)
         if not self.made.labelled.is_routed and has_check:
-            self.made.notes.append(
-                Note(
-                    self.place,
-                    "port",
-                    "nobody asks it there: it has no route, and its healthcheck decides",
-                )
-            )
+            said = "nobody asks it there: it has no route, and its healthcheck decides"
+            self.made.notes.append(Note(self.place, "port", said, is_kept=True))
             return word(NO_PORT, self.place)
         self._mistake(
             "at which port does it listen? Traefik asks the image, which cannot be seen here: "
@@ -293,14 +292,11 @@ class Understanding:
         app["rollout"] = Entry(
             self.place, table(self.place, {"strategy": word("recreate", self.place)})
         )
-        self.made.notes.append(
-            Note(
-                self.place,
-                "rollout",
-                "the old version is stopped before the new one starts, for both "
-                "would write to its volumes; remove this if two may",
-            )
+        said = (
+            "the old version is stopped before the new one starts, for both would write to its "
+            "volumes; remove this if two may"
         )
+        self.made.notes.append(Note(self.place, "rollout", said, is_kept=True))
 
     def _writes(self) -> bool:
         volumes = self.made.app.get("volumes")

@@ -25,9 +25,13 @@ class Note:
     message: str
     shown: str = ""
     """The value as it was written, in short."""
+    is_kept: bool = False
+    """Whether it is said in other words, so that nothing is lost."""
 
-    def __str__(self) -> str:
-        return f"{self.place.file}:{self.place.line}: {self.place.key}: {self.message}"
+    @property
+    def where(self) -> str:
+        """The keys that lead to it in its file."""
+        return self.place.key or self.key
 
 
 def escaped(text: str) -> str:

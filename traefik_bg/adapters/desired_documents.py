@@ -7,6 +7,7 @@ that all mistakes can be told at once.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,17 @@ class Documents:
         """Return the variables of the process, and below them those of the `.env` beside."""
         beside = self.dotenv(self.source if is_folder else self.source.parent)
         return ChainMap(dict(self.environ), beside)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Forget the mistakes and warnings of what is read meanwhile."""
+        mistakes, warnings, broken = list(self.mistakes), list(self.warnings), set(self.broken)
+        try:
+            yield
+        finally:
+            self.mistakes[:], self.warnings[:] = mistakes, warnings
+            self.broken.clear()
+            self.broken.update(broken)
 
     def dotenv(self, folder: Path) -> dict[str, str]:
         """Return what the `.env` of a folder says, if there is one."""

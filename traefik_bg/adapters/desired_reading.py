@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from traefik_bg.adapters.desired_app import spec_of
+from traefik_bg.adapters.desired_compose import FromCompose
 from traefik_bg.adapters.desired_declared import Declared
 from traefik_bg.adapters.desired_documents import Document, Documents
 from traefik_bg.adapters.desired_expansion import merged, plain
@@ -68,6 +69,7 @@ class _Reading:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._found = documents.read()
+        FromCompose(documents).put_in(self._found)
         self._mistakes = documents.mistakes
         self._warnings = documents.warnings
         self._declared = Declared(documents, self._found)
