@@ -175,6 +175,12 @@ def test_what_docker_compose_config_prints_can_be_imported(shop: Shop) -> None:
     assert [volume["source"] for volume in found["volumes"]] == [f"{shop.folder}/data", "shop_up"]
 
 
+def test_a_folder_that_cannot_be_written_down(tmp_path: Path) -> None:
+    """Its name would have to stand in the desired file."""
+    with pytest.raises(DesiredStateErrors, match="is not UTF-8"):
+        import_compose(Wish(tmp_path / "\udcff" / "compose.yaml"), {})
+
+
 # --- what is wrong ---------------------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ WRONG_FILES: list[tuple[str | bytes, str]] = [
     ("apps: {}\n? [a]\n: b\n", "desired.yaml:2: a key must be a word, not a list, a mapping or nothing"),
     ("apps: {}\nx-a: {<<: 1}\n", "desired.yaml:2: <<: takes a mapping or a list of mappings, such as *anchor"),
     ("apps: !!set {}\n", "desired.yaml:1: the tag tag:yaml.org,2002:set means nothing here; remove it"),
-    ("apps: {}\nservices: {}\n", "desired.yaml:2: services: is Compose's word: write the services under apps"),
+    ("apps: {}\nservices: {}\n", "desired.yaml:2: services: is Compose's word: write the services under apps, or have traefik-bg import do it"),
     ("apps: {}\napp: {}\n", "desired.yaml:2: app: is unknown here; did you mean apps?"),
     ("apps: {}\ncompose: {}\n", "desired.yaml:2: compose: belongs to an app: compose: {file: …, service: …}"),
     ("apps: {}\nx: " + "[" * 100 + "]" * 100, "desired.yaml:2: is nested more than 64 deep"),

@@ -7,8 +7,9 @@ the Compose specification and its loader (compose-go): where a project's name co
 
 from __future__ import annotations
 
+import os.path
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,9 +40,16 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 def found_in(path: Path) -> Path:
     """Return the Compose file that is meant: of a folder, the one that Compose would take."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - which never raises
         return path
-    return next((path / name for name in NAMES if (path / name).is_file()), path / NAMES[0])
+    return next(there(path, NAMES), path / NAMES[0])
+
+
+def there(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Return the files of these names that a folder has."""
+    for name in names:
+        if os.path.isfile(folder / name):  # noqa: PTH113 - which never raises
+            yield folder / name
 
 
 class ComposeFile:

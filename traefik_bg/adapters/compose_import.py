@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from traefik_bg.adapters.compose_definitions import Names, definitions
-from traefik_bg.adapters.compose_file import OVERRIDES, PROJECT, ComposeFile, found_in
+from traefik_bg.adapters.compose_file import OVERRIDES, PROJECT, ComposeFile, found_in, there
 from traefik_bg.adapters.compose_page import Page, page
 from traefik_bg.adapters.compose_paths import Paths
 from traefik_bg.adapters.compose_routers import Labelled
@@ -71,6 +71,10 @@ def import_compose(wish: Wish, environ: Mapping[str, str] | None = None) -> Impo
     """
     known = os.environ if environ is None else environ
     documents = _Prepared(found_in(wish.path), Files(), known)
+    folder = str(documents.source.parent.absolute())
+    if any("\ud800" <= letter <= "\udfff" for letter in folder):  # how Python spells such bytes
+        said = "lies in a folder whose name is not UTF-8, so no file can name it"
+        raise DesiredStateErrors([DesiredStateError(said, path=documents.source.name)])
     try:
         return _Import(wish, documents).imported()
     except DesiredStateErrors:
@@ -259,13 +263,11 @@ class _Import:
 
     def _warnings(self) -> Iterator[str]:
         """Return what else Compose would have read."""
-        folder = self._file.path.parent
-        for name in OVERRIDES:
-            if (folder / name).is_file():
-                yield (
-                    f"{folder / name}: is not read; Compose puts it over {self._file.path.name}: "
-                    "import what docker compose config prints"
-                )
+        for path in there(self._file.path.parent, OVERRIDES):
+            yield (
+                f"{path}: is not read; Compose puts it over {self._file.path.name}: import what "
+                "docker compose config prints"
+            )
         include = self._file.top.get("include")
         if include is not None:
             yield str(

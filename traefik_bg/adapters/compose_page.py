@@ -100,6 +100,10 @@ def _head(told: Page) -> Iterator[str]:
 
 def _steps(told: Page) -> Iterator[str]:
     yield _shared(told)
+    yield (
+        "Traefik must read what traefik-bg publishes: give it a file or an HTTP provider, and its "
+        "API, beside the Docker provider."
+    )
     networks = sorted({name for found in told.apps.values() for name in _networks(found)})
     if networks:
         create = "; ".join(f"docker network create {name}" for name in networks)

@@ -7,6 +7,7 @@ standard output, all that is said about it to standard error.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,7 +68,7 @@ def import_(  # noqa: PLR0917 - typer calls it by name
     from traefik_bg.adapters.compose_import import Wish, import_compose
 
     wish = Wish(compose_file, tuple(service or ()), _ports(port or ()), project, output)
-    if output is not None and not force and output.exists():
+    if output is not None and not force and os.path.exists(output):  # noqa: PTH110 - never raises
         raise CommandRefused(f"{output} is there already; --force overwrites it")
     try:
         made = import_compose(wish)
