@@ -249,6 +249,19 @@ def test_of_two_ports_one_must_be_chosen(shop: Shop) -> None:
 
     assert [route.rule for route in shop.spec(made).routes] == ["Host(`b`)"]
     assert "traefik.http.routers.a.rule: Host(`a`) (line 5): it leads to port 80" in comments(made)
+    (found,) = shop.mistakes(TWO_PORTS, ports={"web": "82"})
+    assert "its labels lead to http port 80 and http port 81" in found
+
+
+def test_a_port_that_is_said_is_no_reason_to_lose_the_route(shop: Shop) -> None:
+    """Where all labels lead one way, another port is the same way."""
+    made = shop.web(
+        f"labels: {{{HOST}, traefik.http.services.s.loadbalancer.server.port: 80}}",
+        ports={"web": "81"},
+    )
+
+    assert (shop.spec(made).port, shop.spec(made).routes) == (81, (PLAIN,))
+    assert "server.port: 80 (line 5): the port was chosen by hand" in comments(made)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_it_is_what_import_makes_of_it(folder: Folder) -> None:
     ("own", "check"),
     [
         ("image: other:2", lambda spec: spec.image == "other:2"),
-        ("port: 9000", lambda spec: (spec.port, spec.health.path) == (9000, None)),
+        ("port: 9000", lambda spec: (spec.port, spec.health.path, len(spec.routes)) == (9000, None, 1)),
         ("replicas: 3", lambda spec: spec.replicas == 3),
         ("route: {rule: PathPrefix(`/`)}", lambda spec: [r.rule for r in spec.routes] == ["PathPrefix(`/`)"]),
         ("route: []", lambda spec: spec.routes == ()),

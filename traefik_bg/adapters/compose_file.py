@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from traefik_bg.adapters.compose_keys import DECLARED, FILE
+from traefik_bg.adapters.compose_keys import FILE
 from traefik_bg.adapters.compose_values import below, is_blank, switched_on, table, text_of
 from traefik_bg.adapters.desired_documents import Documents
 from traefik_bg.adapters.desired_expansion import Expansion
@@ -247,7 +247,3 @@ class ComposeFile:
 def normalized(name: str) -> str:
     """Return the name of a project that Compose makes of another name."""
     return "".join(re.findall(r"[a-z0-9_-]", name.lower())).lstrip("_-")
-
-
-SECTIONS = tuple(DECLARED)
-"""What services refer to by name: volumes, networks, secrets and configs."""

@@ -135,7 +135,7 @@ class Routes:
     def of(self, routers: list[Router], *, sticky: bool) -> list[Table]:
         """Return a route for each router."""
         made = [self._route(router, sticky=sticky) for router in routers]
-        if not made and self._labelled.is_routed:
+        if not self._labelled.routers and self._labelled.is_routed:
             rule = word(f"Host(`{self._labelled.name}`)", self._place)
             entries: dict[str, Node] = {"host": word(self._labelled.name, self._place)}
             made.append(self._finished(entries, rule, rule, "http", None, sticky=sticky))

@@ -7,7 +7,7 @@ with the file read; knows no command line and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from traefik_bg.adapters import compose_balancers as balancers
@@ -37,6 +37,7 @@ from traefik_bg.adapters.compose_values import (
 )
 from traefik_bg.adapters.desired_tree import Entry, Items, Place, Scalar, Table
 
+_NO_UDP = "UDP has no connections to drain, so it cannot be switched"
 NO_PORT = "80"  # says nothing where a HEALTHCHECK decides and no request comes
 FIRST = ("image", "port", "replicas", "route", "health", "rollout")
 """The keys that are ours, in the order in which people look for them."""
@@ -139,7 +140,7 @@ class Understanding:
         made.notes += container.notes
         made.declared = container.declared
         made.app |= container.found
-        routers = list(self._chosen(label.routers)) if label.is_routed else []
+        routers = self._chosen(label.routers) if label.is_routed else []
         self._possible(routers)
         port = self._port(routers)
         made.app["port"] = Entry(port.place, port)
@@ -180,38 +181,43 @@ class Understanding:
         entries["labels"] = Entry(place, Table(place, {**kept, "traefik.enable": off}))
         return Table(self._service.place, entries)
 
-    def _chosen(self, routers: list[Router]) -> Iterator[Router]:
+    def _chosen(self, routers: list[Router]) -> list[Router]:
         """Return the routers that one app can have: all lead to one port, by one protocol."""
         unclear = [router.option.first() for router in routers if router.service == AMBIGUOUS]
         for option in unclear:
             said = "which of its services is meant? Traefik cannot know, so name it under service"
             self._mistake(f"{option.label}: {said}", option.place)
         if unclear:
-            return
+            return []
         ways = dict.fromkeys((router.protocol, router.port) for router in routers)
-        if len(ways) > 1 and self._port_chosen is None:
-            named = " and ".join(
-                f"{protocol} port {port or '(not named)'}" for protocol, port in ways
-            )
+        if len(ways) > 1:
+            return self._of_several(routers, list(ways))
+        if any(protocol == "udp" for protocol, _ in ways):
+            option = routers[0].option.first()
+            self._mistake(f"{option.label}: {_NO_UDP}; leave the service to Compose", option.place)
+        return routers
+
+    def _of_several(self, routers: list[Router], ways: list[tuple[str, str]]) -> list[Router]:
+        """Return the routers to the port that was chosen; the others are noted."""
+        named = " and ".join(f"{protocol} port {port or '(not named)'}" for protocol, port in ways)
+        chosen = [
+            router
+            for router in routers
+            if router.protocol != "udp" and router.port in {"", self._port_chosen}
+        ]
+        if self._port_chosen is None or not chosen:
             self._mistake(
                 f"its labels lead to {named}, and an app has one port: choose one with "
                 f"{self._choice}, or leave the service to Compose"
             )
-            return
+            return []
         for router in routers:
-            if router.protocol == "udp":
-                self._elsewhere(router, "UDP has no connections to drain, so it cannot be switched")
-            elif self._port_chosen is not None and router.port not in {"", self._port_chosen}:
-                self._elsewhere(router, f"it leads to port {router.port}, and an app has one port")
-            else:
-                yield router
+            if router not in chosen:
+                is_udp = router.protocol == "udp"
+                self._elsewhere(router, _NO_UDP if is_udp else f"it leads to port {router.port}")
+        return chosen
 
     def _elsewhere(self, router: Router, why: str) -> None:
-        if self._port_chosen is None:
-            self._mistake(
-                f"{router.option.first().label}: {why}; leave the service to Compose",
-                router.option.place,
-            )
         for leaf in router.option.leaves():
             leaf.is_used = True
             shown = written(leaf.value) if leaf.value is not None else ""
@@ -242,7 +248,12 @@ class Understanding:
         """Take note of all labels of Traefik's that nobody asked for."""
         label = self.made.labelled
         routes = Routes(label, self._file.variables, self._qualify, self._labels.place)
-        balancers.settle(self._balancers(routers), routes)
+        used = self._balancers(routers)
+        if self._port_chosen is not None:
+            for balancer in used:
+                if (port := balancer.option.at("server", "port")) is not None:
+                    routes.note(port, "the port was chosen by hand", is_kept=True)
+        balancers.settle(used, routes)
         options = label.options
         options.take("enable")
         if (network := options.at("docker", "network")) is not None:

@@ -7,7 +7,7 @@ still follows them and no secret is written down. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from traefik_bg.adapters.desired_tree import Entry, Items, Kind, Node, Place, Scalar, Table
@@ -70,11 +70,6 @@ def derived(scalar: Scalar, text: str, spelled: str, variables: Mapping[str, str
 def changed(scalar: Scalar, make: Callable[[str], str], variables: Mapping[str, str]) -> Scalar:
     """Return what a function makes of a value, with its variables if it makes the same of them."""
     return derived(scalar, make(scalar.text), make(written(scalar)), variables)
-
-
-def entry(place: Place, node: Node) -> Entry:
-    """Return a key's value, both at one place."""
-    return Entry(place, node)
 
 
 def table(place: Place, entries: Mapping[str, Node]) -> Table:
@@ -149,16 +144,3 @@ def raw_summary(node: Node) -> str:
 
 def _plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def scalars(node: Node) -> Iterator[Scalar]:
-    """Return every single value of a tree."""
-    match node:
-        case Scalar():
-            yield node
-        case Items(items=items):
-            for item in items:
-                yield from scalars(item)
-        case Table(entries=entries):
-            for found in entries.values():
-                yield from scalars(found.node)
