@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from traefik_bg.core.actions import Phase
 from traefik_bg.core.analysis import Verdict
-from traefik_bg.core.evidence import CheckResult, Figures
+from traefik_bg.core.evidence import CheckResult, Figures, Latency
 from traefik_bg.core.model import AppSpec, PreviewShare, RevisionId, Route
 from traefik_bg.core.pace import counted_for, judgement_of, stage
 from traefik_bg.core.rollout import Approval
@@ -66,7 +66,8 @@ class AnswersView(TypedDict):
     p95: float | None
     p99: float | None
     slowest: float | None
-    """The highest latency that is told apart: one that equals it may be any higher one."""
+    """The highest latency that is told apart: one that equals it may be any higher one. None: none
+    of them does."""
 
 
 class CheckView(TypedDict):
@@ -279,21 +280,27 @@ def _answers(s: Situation, roles: dict[RevisionId, str]) -> Iterator[AnswersView
 
 
 def _answer(revision: RevisionId, role: str, figures: Figures) -> AnswersView:
+    known = (latency for latency in figures.latencies.values() if latency is not None)
+    cut = (latency.at_least for latency in known if latency.is_cut)
     return AnswersView(
         revision=revision,
         role=role,
         requests=figures.requests,
         errors=figures.errors,
         error_ratio=round(figures.error_ratio, 6),
-        p50=_rounded(figures.p50),
-        p95=_rounded(figures.p95),
-        p99=_rounded(figures.p99),
-        slowest=figures.slowest,
+        p50=_shown(figures.p50),
+        p95=_shown(figures.p95),
+        p99=_shown(figures.p99),
+        slowest=next((round(bound, 6) for bound in cut), None),
     )
 
 
 def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, 6)
+
+
+def _shown(latency: Latency | None) -> float | None:
+    return None if latency is None else round(latency.about, 6)
 
 
 def _checks(s: Situation, target: AppSpec) -> Iterator[CheckView]:
