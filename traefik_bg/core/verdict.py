@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from traefik_bg.core.analysis import Verdict
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppSpec
 from traefik_bg.core.observation import ContainerState, Health, Replica
 from traefik_bg.core.pace import is_inconclusive, judgement_of
@@ -31,9 +32,10 @@ def rejection(s: Situation) -> Rejection | None:
     if s.is_proven or _is_all_there_can_be(s):
         return None
     if _may_be_all_there_is(s):
-        return _refused(s, target) or _late(s, target)
+        return _refused(s, target) or _hook_failed(s, target) or _late(s, target)
     return (
         _refused(s, target)
+        or _hook_failed(s, target)
         or _died(s, target)
         or _sick(s, target)
         or _late(s, target)
@@ -73,6 +75,16 @@ def _refused(s: Situation, target: AppSpec) -> Rejection | None:
     for about, reason in sorted(s.seen.refusals.items()):
         if about == target.image or about.startswith(prefix):
             return _rejection(target, reason)
+    return None
+
+
+def _hook_failed(s: Situation, target: AppSpec) -> Rejection | None:
+    """What was to run before green has failed, or did not end in time."""
+    deployment = s.record.deployment
+    for run in s.seen.hooks:
+        is_ours = deployment is not None and run.deployment == deployment.number
+        if is_ours and run.moment is Moment.BEFORE and run.has_ended and not run.is_well:
+            return _rejection(target, f"{run.moment} {run.trouble}", run.log)
     return None
 
 
