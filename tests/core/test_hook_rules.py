@@ -86,7 +86,7 @@ def test_it_is_waited_for() -> None:
     """With the time it has."""
     plan = made(run())
     assert not plan.actions
-    assert plan.reason == f"before runs for {G}: ./manage.py migrate, at most 55 s"
+    assert plan.reason == f"before runs in {NAME}: ./manage.py migrate, at most 55 s"
     assert (plan.recheck_after, plan.left) == (55.0, 55.0)
 
 
@@ -239,7 +239,7 @@ def test_after_the_cutover_the_other_hook_runs() -> None:
     assert isinstance(action, RunHook)
     assert action.name == LATER
     plan = after(run(name=LATER, moment=Moment.AFTER_CUTOVER))
-    assert plan.reason == f"after_cutover runs for {G}: ./warm.sh, at most 55 s"
+    assert plan.reason == f"after_cutover runs in {LATER}: ./warm.sh, at most 55 s"
     assert plan.phase is Phase.BAKING
 
 

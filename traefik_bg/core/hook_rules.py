@@ -102,7 +102,7 @@ def _run(s: Situation, moment: Moment) -> Decision | None:
         return replace(_begin(s, target, hook, deployment, name), phase=phase)
     is_over = run.is_well if moment is Moment.BEFORE else run.has_ended
     if not is_over:  # it runs, or is being stopped: what has failed before green is rejected
-        return replace(_wait(run, f"{moment} runs for {target.revision}: {hook}"), phase=phase)
+        return replace(_wait(run, f"{moment} runs in {name}: {hook}"), phase=phase)
     ran = Ran(moment=moment, trouble=run.trouble, log=run.log)
     done = replace(deployment, hooks=(*deployment.hooks, ran))
     return Decision(
