@@ -426,7 +426,9 @@ class FaultyWorld(World):
             told = deployment is not None and any(r.moment is run.moment for r in deployment.hooks)
             assert told or not is_needed, f"hook: {name} removed before it was judged"
         else:
-            assert run.age >= run.timeout, f"hook: {name} cut off after {run.age} s"
+            is_in_the_way = self._is_exclusive and run.moment is Moment.AFTER_CUTOVER
+            is_late = run.age >= run.timeout
+            assert is_late or is_in_the_way, f"hook: {name} cut off after {run.age} s"
 
     def _check_migrated(self, name: ReplicaName) -> None:
         """Check that nothing of green starts before its migration is done."""

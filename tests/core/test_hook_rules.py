@@ -218,6 +218,18 @@ def test_with_recreate_blue_comes_back_when_the_hook_has_ended() -> None:
     assert broken_by_starting(seen, replica(blue).name) == f"S8: {NAME} still runs"
 
 
+def test_with_recreate_what_only_warms_up_is_not_waited_for_on_the_way_back() -> None:
+    """How it ends decides nothing, and requests wait."""
+    rejection = Rejection(spec=ALONE.digest, revision=G, reason="it is slow")
+    held = replace(routing((ALONE, 100), count=1), shares=(), holds_for=30.0, loops=True)
+    blue = replace(BLUE, replicas=1)
+    warming = run(name=LATER, moment=Moment.AFTER_CUTOVER)
+    plan = decided((replica(blue, **REST),), wanted=ALONE, record=good(blue, rejection=rejection),
+                   published=held, hooks=(warming,))  # fmt: skip
+    assert plan.actions == (StopReplica(name=LATER),)
+    assert plan.reason == f"stopping {LATER}: it is in the way"
+
+
 # --- after the cutover ----------------------------------------------------------------------------
 
 BOTH = replace(GREEN, hooks=(WARM,))
@@ -255,6 +267,14 @@ def test_how_it_ends_is_told_and_decides_nothing() -> None:
         f"{G} is good: web:2 serves with 2 replicas; after_cutover ended with code 3: cold"
     )
     assert ending.log == ("after_cutover: cold",)
+
+
+def test_one_that_docker_refuses_is_told_as_well() -> None:
+    """A missing executable is no reason to take green away."""
+    plan = after(refusals={LATER: "Docker could not start it: no such file"})
+    assert plan.record.rejection is None
+    (ran,) = plan.record.deployment.hooks
+    assert ran.trouble == "could not run: Docker could not start it: no such file"
 
 
 # --- the forecast ---------------------------------------------------------------------------------

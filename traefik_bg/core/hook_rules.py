@@ -40,13 +40,25 @@ def clear_hooks(s: Situation) -> Decision | None:
         is_over = run.has_ended or run.state is ContainerState.CREATED
         if is_over and not _is_needed(s, run):
             actions.append(RemoveReplica(name=run.name))
-        elif _runs(run) and run.is_late:
+        elif _runs(run) and (run.is_late or _is_in_the_way(s, run)):
             actions.append(StopReplica(name=run.name))
     if not actions:
         return None
-    late = [action.name for action in actions if isinstance(action, StopReplica)]
-    said = f"stopping {listed(late)}: its time is up" if late else "clearing away what hooks left"
+    stopped = [action.name for action in actions if isinstance(action, StopReplica)]
+    late = any(run.is_late for run in s.seen.hooks if run.name in stopped)
+    why = "its time is up" if late else "it is in the way"
+    said = f"stopping {listed(stopped)}: {why}" if stopped else "clearing away what hooks left"
     return Decision(reason=said, phase=Phase.STARTING, actions=tuple(actions))
+
+
+def _is_in_the_way(s: Situation, run: HookRun) -> bool:
+    """Tell whether a hook that decides nothing keeps what must not run twice from coming back."""
+    return (
+        s.is_exclusive
+        and run.moment is Moment.AFTER_CUTOVER
+        and s.record.deployment is None
+        and s.weight < FULL
+    )
 
 
 def _is_needed(s: Situation, run: HookRun) -> bool:
@@ -98,15 +110,21 @@ def _run(s: Situation, moment: Moment) -> Decision | None:
     phase = Phase.STARTING if moment is Moment.BEFORE else Phase.BAKING
     name = hook_name(target, hook, deployment)
     run = next((run for run in s.seen.hooks if run.name == name), None)
+    refused = s.seen.refusals.get(name)
+    if refused is not None and moment is not Moment.BEFORE:  # which is rejected for it
+        return _told(s, deployment, Ran(moment=moment, trouble=f"could not run: {refused}"), phase)
     if run is None or run.state is ContainerState.CREATED:
         return replace(_begin(s, target, hook, deployment, name), phase=phase)
     is_over = run.is_well if moment is Moment.BEFORE else run.has_ended
     if not is_over:  # it runs, or is being stopped: what has failed before green is rejected
         return replace(_wait(run, f"{moment} runs in {name}: {hook}"), phase=phase)
-    ran = Ran(moment=moment, trouble=run.trouble, log=run.log)
+    return _told(s, deployment, Ran(moment=moment, trouble=run.trouble, log=run.log), phase)
+
+
+def _told(s: Situation, deployment: Deployment, ran: Ran, phase: Phase) -> Decision:
     done = replace(deployment, hooks=(*deployment.hooks, ran))
     return Decision(
-        reason=f"{moment} {run.trouble or 'is done'} ({target.revision})",
+        reason=f"{ran.moment} {ran.trouble or 'is done'} ({deployment.revision})",
         phase=phase,
         record=replace(s.record, deployment=done),
         recheck_after=0.0,

@@ -72,8 +72,9 @@ def _rejection(target: AppSpec, reason: str, log: tuple[str, ...] = ()) -> Rejec
 def _refused(s: Situation, target: AppSpec) -> Rejection | None:
     """The image cannot be had, or Docker refuses the container."""
     prefix = f"{target.name}-{target.revision}-"
+    told = f"{prefix}{Moment.AFTER_CUTOVER}-"  # whatever becomes of that hook decides nothing
     for about, reason in sorted(s.seen.refusals.items()):
-        if about == target.image or about.startswith(prefix):
+        if about == target.image or (about.startswith(prefix) and not about.startswith(told)):
             return _rejection(target, reason)
     return None
 
