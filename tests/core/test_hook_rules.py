@@ -164,6 +164,22 @@ def test_one_of_another_deployment_is_waited_for_and_not_stopped() -> None:
     )
 
 
+def test_one_of_another_revision_is_no_evidence_whatever_its_number() -> None:
+    """Where a record was lost, deployments are counted from 1 again."""
+    other = ended(1, name=ReplicaName("web-0a0a0a0a-before-2"))
+    plan = made(other)
+    assert plan.record.rejection is None
+    assert plan.actions == (RemoveReplica(name=other.name),)
+
+
+def test_whoever_it_runs_for_its_time_is_watched() -> None:
+    """Green has arrived, say, and nobody waits for the hook of the deployment before."""
+    old = run(name=ReplicaName("web-0a0a0a0a-before-1"), deployment=1)
+    plan = decided(replicas(GREEN, **ROUTED), wanted=GREEN, record=good(GREEN), hooks=(old,),
+                   published=routing((GREEN, 100)))  # fmt: skip
+    assert (plan.phase, plan.recheck_after) == (Phase.SETTLED, 55.0)
+
+
 def test_a_paused_app_runs_none() -> None:
     """Nothing but repairs."""
     assert made(record=under_way(paused=True)).phase is Phase.PAUSED

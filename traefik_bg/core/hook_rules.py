@@ -7,6 +7,7 @@ been, and is removed only when what became of it is remembered. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from traefik_bg.core.actions import (
@@ -20,7 +21,7 @@ from traefik_bg.core.actions import (
 from traefik_bg.core.decision import Decision, listed
 from traefik_bg.core.hooks import Hook, Moment, Ran
 from traefik_bg.core.model import AppSpec, ReplicaName
-from traefik_bg.core.observation import ContainerState, HookRun
+from traefik_bg.core.observation import ContainerState, HookRun, Observation
 from traefik_bg.core.pins import image_for, named
 from traefik_bg.core.record import Deployment
 from traefik_bg.core.replica_rules import pull
@@ -63,21 +64,22 @@ def _is_in_the_way(s: Situation, run: HookRun) -> bool:
 
 def _is_needed(s: Situation, run: HookRun) -> bool:
     """Tell whether what became of a hook has still to be judged or remembered."""
-    deployment = s.record.deployment
-    if deployment is None or run.deployment != deployment.number:
-        return False
-    return all(ran.moment is not run.moment for ran in deployment.hooks)
+    told = s.record.deployment.hooks if s.record.deployment is not None else ()
+    return s.is_own(run) and all(ran.moment is not run.moment for ran in told)
 
 
 def _runs(run: HookRun) -> bool:
     return run.state in {ContainerState.RUNNING, ContainerState.PAUSED}
 
 
+def time_left(seen: Observation) -> Iterator[float]:
+    """Yield for how long each hook that runs may go on, whoever it runs for."""
+    yield from (run.timeout - run.age for run in seen.hooks if _runs(run) and not run.is_late)
+
+
 def let_hooks_end(s: Situation) -> Decision | None:
     """Start nothing that must not run twice beside the hook of another deployment (S8)."""
-    deployment = s.record.deployment
-    number = None if deployment is None else deployment.number
-    others = [run for run in s.seen.hooks if _runs(run) and run.deployment != number]
+    others = [run for run in s.seen.hooks if _runs(run) and not s.is_own(run)]
     if not others or not s.is_exclusive or s.weight == FULL:
         return None
     return _wait(others[0], f"{others[0].name} still runs")

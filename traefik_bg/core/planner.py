@@ -47,6 +47,7 @@ from traefik_bg.core.hook_rules import (
     let_hooks_end,
     run_after_cutover,
     run_before,
+    time_left,
 )
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.pins import pinned
@@ -94,7 +95,7 @@ def plan(seen: Observation, remembered: Record) -> Plan:
         phase=decision.phase,
         record=record,
         actions=decision.actions,
-        recheck_after=_soonest(decision.recheck_after, *seen.cooling.values()),
+        recheck_after=_soonest(decision.recheck_after, *seen.cooling.values(), *time_left(seen)),
         left=decision.left,
         endings=(*endings, *decision.endings),
     )

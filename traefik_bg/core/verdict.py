@@ -81,10 +81,9 @@ def _refused(s: Situation, target: AppSpec) -> Rejection | None:
 
 def _hook_failed(s: Situation, target: AppSpec) -> Rejection | None:
     """What was to run before green has failed, or did not end in time."""
-    deployment = s.record.deployment
     for run in s.seen.hooks:
-        is_ours = deployment is not None and run.deployment == deployment.number
-        if is_ours and run.moment is Moment.BEFORE and run.has_ended and not run.is_well:
+        has_failed = run.moment is Moment.BEFORE and run.has_ended and not run.is_well
+        if has_failed and s.is_own(run):
             return _rejection(target, f"{run.moment} {run.trouble}", run.log)
     return None
 
