@@ -7,15 +7,15 @@ The rules, each on the figures of the analysis' window:
 
 - Fewer than `min_requests` are neither good nor bad, except that errors are bad as soon as they
   would be too many even if all further requests up to `min_requests` were answered well.
-- Latencies are bad, or good, wherever they lie between the edges of their buckets: bad with the
-  lower edge at the limit or above, good with the upper one at it or below. Between them it stays
-  open. So a limit that is a bound of the buckets is always decided.
+- A latency is bad, or good, if it is so wherever it lies between the edges of its bucket: bad with
+  the lower edge at the limit or above, good with the upper one at it or below. A limit between them
+  leaves it open; one that is a bound of Traefik's buckets is always decided.
 - Worse than blue is judged only where blue too has `min_requests`; alone in its bake green has
   nobody to be compared with. Noise is not worse: it takes `WORTH_COMPARING` errors of green, and
   blue is granted one error more than it had; a latency must be `NOTICEABLE` seconds above blue's,
   and `BEYOND` requests of both beyond the quantile, for with fewer it is the luck of a single one.
-  What only seems to be so, by the interpolation in the buckets, stays open; in one bucket with
-  blue's a latency does not even seem worse, or coarse buckets would leave everything open.
+  By the edges, too: what only the interpolation says stays open. In one bucket with blue's a
+  latency does not even seem worse, or coarse buckets would leave everything open.
 - Trouble that hits blue as much is no evidence against green: where blue itself is, or may be, over
   a fixed limit in the same window, and green perhaps not `ALIKE` times as far, it stays open. So a
   broken database, or Docker's name server being away (each hidden attempt of a retry counts),
@@ -265,12 +265,12 @@ def _untold_from_limits(analysis: Analysis, green: Figures) -> Iterator[str]:
 
 
 def _untold_from_blue(factor: float, green: Figures, blue: Figures) -> Iterator[str]:
+    """Say what only seems to be slower; what surely is has been a breach before any doubt."""
     for name, mine, theirs in _seemingly_slower(factor, green, blue):
-        if not _is_surely_slower(factor, mine, theirs):
-            yield (
-                f"{name} {_about(mine)} may be more than {factor:g} times "
-                f"blue's {_time(theirs.about)}: Traefik's buckets cannot tell"
-            )
+        yield (
+            f"{name} {_about(mine)} may be more than {factor:g} times "
+            f"blue's {_time(theirs.about)}: Traefik's buckets cannot tell"
+        )
 
 
 def _unanswered(analysis: Analysis, checks: Mapping[str, CheckResult]) -> Iterator[str]:

@@ -35,7 +35,7 @@ class Latency:
     """
 
     about: float
-    """Interpolated between the edges as Prometheus does; the lower one where the upper is inf."""
+    """Interpolated between the edges as Prometheus does; the lower one if the upper is infinite."""
     at_least: float
     """The lower edge: it is over that, for what equals a bound counts below it; 0 in the lowest."""
     at_most: float

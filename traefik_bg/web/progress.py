@@ -288,19 +288,19 @@ def _answer(revision: RevisionId, role: str, figures: Figures) -> AnswersView:
         requests=figures.requests,
         errors=figures.errors,
         error_ratio=round(figures.error_ratio, 6),
-        p50=_shown(figures.p50),
-        p95=_shown(figures.p95),
-        p99=_shown(figures.p99),
-        slowest=next((round(bound, 6) for bound in cut), None),
+        p50=_about(figures.p50),
+        p95=_about(figures.p95),
+        p99=_about(figures.p99),
+        slowest=_rounded(next(cut, None)),
     )
+
+
+def _about(latency: Latency | None) -> float | None:
+    return None if latency is None else _rounded(latency.about)
 
 
 def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, 6)
-
-
-def _shown(latency: Latency | None) -> float | None:
-    return None if latency is None else round(latency.about, 6)
 
 
 def _checks(s: Situation, target: AppSpec) -> Iterator[CheckView]:
