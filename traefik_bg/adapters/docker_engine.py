@@ -72,7 +72,7 @@ class DockerEngine:
         self._network = network
         self._wake = wake
         self._docker = Connection(base_url)
-        self._inventory = Inventory(self._docker, instance, network)
+        self._inventory = Inventory(self._docker, instance, network, wake)
         self._filling = Filling(self._docker, instance, vault or Vault())
         self._creating = Creating(self._docker, self._filling, self._ours)
         self._events: EventStream | None = None
