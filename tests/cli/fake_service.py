@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
+from tests.cli.played_logs import PlayedLogs
 from tests.core.build import app
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.commands import Verb, obey
@@ -26,6 +27,8 @@ from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import RoutingState
 from traefik_bg.core.situation import Situation
 from traefik_bg.runtime.reconciler import AppStatus
+from traefik_bg.runtime.transcript import Scribe, Transcript, Wanted
+from traefik_bg.runtime.triggers import Triggers
 from traefik_bg.web.server import application
 
 SECRET = "hunter2-the-secret"
@@ -72,6 +75,10 @@ class FakeService:
     """The app is gone before it obeys."""
     past: list[Past] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    triggers: Triggers = field(default_factory=Triggers)
+
+    def __post_init__(self) -> None:
+        self.logs = PlayedLogs(self.worlds)
 
     @classmethod
     def of(cls, *specs: AppSpec) -> FakeService:
@@ -196,6 +203,10 @@ class FakeService:
     async def journal(self, app: AppName, limit: int) -> list[Said]:
         return self.said[:limit] if app in self.worlds else []
 
+    def transcript(self, app: AppName, wanted: Wanted) -> Transcript:
+        scribe = Scribe(roster=self.logs, logs=self.logs, triggers=self.triggers)
+        return scribe.transcript(app, wanted)
+
 
 # --- on a port ------------------------------------------------------------------------------------
 
@@ -260,3 +271,4 @@ class Served:
             await asyncio.sleep(0.01)
             if self.speed:
                 self.service.step(self.speed)
+            self.service.triggers.wake(None)

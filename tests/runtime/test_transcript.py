@@ -32,7 +32,7 @@ class Theatre(Stage):
         self.logs = FakeLogs(self.engine, self.tape)
 
     def transcript(self, wanted: Wanted) -> Transcript:
-        scribe = Scribe(engine=self.engine, logs=self.logs, triggers=self.triggers)
+        scribe = Scribe(roster=self.engine, logs=self.logs, triggers=self.triggers)
         return scribe.transcript(WEB, wanted)
 
     async def read(self, **wanted: Any) -> list[str]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 
@@ -22,7 +22,7 @@ from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.logs import Logs
 from traefik_bg.core.model import AppName, RevisionId
 from traefik_bg.core.observation import ContainerState
-from traefik_bg.core.ports import Container, Engine
+from traefik_bg.core.ports import Container
 from traefik_bg.runtime.replica_log import Entry, ReplicaLog
 from traefik_bg.runtime.triggers import Triggers, wait
 
@@ -54,11 +54,23 @@ class Wanted:
         return self.revision in {"", revision} and self.replica in names
 
 
+class Roster(Protocol):
+    """As much of the engine as it takes to know whom to read."""
+
+    async def containers(self, app: AppName) -> Sequence[Container]:
+        """Return all containers of an app, whatever their state.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scribe:
     """Knows whom to ask; begins transcripts."""
 
-    engine: Engine
+    roster: Roster
     logs: Logs
     triggers: Triggers
 
@@ -127,7 +139,7 @@ class Transcript:
             self._outbox.close()
 
     async def _look(self) -> list[Container]:
-        found = await self._scribe.engine.containers(self._app)
+        found = await self._scribe.roster.containers(self._app)
         wanted = [c for c in found if self._wanted.includes(self._app, c.name, c.revision)]
         return sorted(wanted, key=lambda container: container.name)
 
@@ -186,7 +198,8 @@ class Transcript:
             each.container = container
             if each.task is None and container.life:
                 is_soon = await self._attend(each) or is_soon
-        for gone in self._logs.keys() - {container.id for container in found}:
+        here = {container.id for container in found}
+        for gone in [key for key in self._logs if key not in here]:
             each = self._logs[gone]
             if each.task is not None:
                 continue  # it reads what is left; then we are woken
