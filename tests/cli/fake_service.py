@@ -7,9 +7,10 @@ phases, sentences and refusals that users meet. Its time passes when a test says
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -222,6 +223,7 @@ class Served:
     port: int = 0
     posted: list[str] = field(default_factory=list)
     """The paths of the commands that came."""
+    _loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def listen(self) -> str:
@@ -229,7 +231,7 @@ class Served:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Served]:
-        loop = asyncio.new_event_loop()
+        loop = self._loop = asyncio.new_event_loop()
         ready, stop = threading.Event(), asyncio.Event()
 
         async def serve() -> None:
@@ -246,6 +248,13 @@ class Served:
             loop.call_soon_threadsafe(stop.set)
             thread.join(10)
             loop.close()
+
+    def play(self, part: Callable[[], object]) -> None:
+        """Have something happen in the service's own thread, between two of its requests."""
+        assert self._loop is not None
+        over: concurrent.futures.Future[object] = concurrent.futures.Future()
+        self._loop.call_soon_threadsafe(lambda: over.set_result(part()))
+        over.result(10)
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:

@@ -245,7 +245,7 @@ async def test_there_is_a_bound_to_those_who_read_at_once(
             answer = await client.get(URL)
             await problem(answer, 503, "unavailable", "2 logs are being read", "end one of them")
         async with asyncio.timeout(10):
-            while (await client.get(URL)).status != 200:
+            while (await client.get(URL)).status != 200:  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.001)
         assert len(await read(client)) == 3
 
