@@ -211,7 +211,7 @@ async def test_a_docker_that_says_nothing_is_not_waited_for(
     docker: FakeDocker, printed: Printed, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who does not follow gets an answer soon, or none."""
-    monkeypatch.setattr(docker_logs, "ASK_TIMEOUT", 0.02)
+    monkeypatch.setattr(docker_logs, "READ_TIMEOUT", 0.02)
     docker.gates["logs"] = asyncio.Event()
     with pytest.raises(EngineUnavailable, match="no answer in time"):
         await all_of(engine.logs.open(ID, Excerpt()))

@@ -156,7 +156,7 @@ def test_an_answer_that_breaks_off_exits_with_3(cli: Cli) -> None:
         result = cli("logs", "web", "-f", at=at)
     assert result.exit_code == 3
     assert result.stdout == "1-0          │ one\n"
-    assert "has ended; its log may say why" in result.stderr
+    assert "broke off: it was stopped" in result.stderr
 
 
 def test_something_else_at_the_address_is_not_taken_for_the_service(cli: Cli) -> None:

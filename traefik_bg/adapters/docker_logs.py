@@ -37,6 +37,7 @@ from traefik_bg.core.logs import Excerpt, LogLine
 READINGS_AT_ONCE = 200  # each costs a thread and a connection to Docker
 BUFFER = 64 * 1024  # characters read ahead; what is behind them waits in Docker
 PIECE = 16 * 1024  # bytes read at once
+READ_TIMEOUT = 60.0  # before its first line, Docker looks through all of a large log
 QUIET_TIMEOUT = 120.0  # a dead TCP peer looks like a quiet one: ask anew now and then
 
 # The latter before the first line: Docker 25.0.0 to 25.0.3 do not even send the headers earlier.
@@ -179,7 +180,7 @@ class Reading:
         if excerpt.after:
             params["since"] = _unix(excerpt.after)
         url = f"{client.base_url}/v{client.api_version}/containers/{self._id}/logs"
-        timeouts = (ASK_TIMEOUT, QUIET_TIMEOUT if excerpt.follows else ASK_TIMEOUT)
+        timeouts = (ASK_TIMEOUT, QUIET_TIMEOUT if excerpt.follows else READ_TIMEOUT)
         response = client.get(url, params=params, stream=True, timeout=timeouts)
         try:
             response.raise_for_status()
