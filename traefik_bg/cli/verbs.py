@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from traefik_bg import __version__
-from traefik_bg.cli import local, remote
+from traefik_bg.cli import local, logs, remote
 from traefik_bg.cli.frame import Verbs
 from traefik_bg.core.commands import Verb
 
@@ -55,5 +55,6 @@ for _verb in (
     remote.command(Verb.RETRY),
     remote.rollback,
     remote.history,
+    logs.logs,
 ):
     verbs.command(short_help=(_verb.__doc__ or "").partition("\n")[0])(_verb)
