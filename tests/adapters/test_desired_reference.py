@@ -32,8 +32,6 @@ OWN = (
     "Preview",
     "Analysis",
     "Check",
-    "Hooks",
-    "Hook",
 )
 
 

@@ -18,7 +18,6 @@ from traefik_bg.core.actions import (
     PublishRouting,
     PullImage,
     RemoveReplica,
-    RunHook,
     StartReplica,
     StopReplica,
     subject,
@@ -84,7 +83,7 @@ def _actions(actions: Sequence[Action]) -> Iterator[ActionView]:
         match action:
             case StartReplica(name=name) if name in created:
                 continue
-            case PullImage() | CreateReplica() | RunHook() | StartReplica():
+            case PullImage() | CreateReplica() | StartReplica():
                 yield ActionView(mark="+", text=str(action))
             case PublishRouting(routing=None):
                 yield ActionView(mark="-", text=str(action))
