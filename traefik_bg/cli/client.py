@@ -146,8 +146,8 @@ class Client:
             return response.read1(PIECE)
         except (IncompleteRead, ConnectionError) as error:
             raise Unreachable(
-                f"the answer of the service at {self.url} broke off: it was stopped, or nothing was "
-                "read here for minutes; its log may say more"
+                f"the answer of the service at {self.url} broke off: it was stopped, or nothing "
+                "was read here for minutes; its log may say more"
             ) from error
 
     def command(self, app: str, verb: str, body: dict[str, object] | None = None) -> dict[str, Any]:
