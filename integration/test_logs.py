@@ -41,8 +41,8 @@ async def engine(corner: Corner) -> AsyncIterator[DockerEngine]:
 
 
 async def printing(corner: Corner, engine: DockerEngine, script: str, **more: Any) -> str:
-    """Start a container that runs this; returns its id."""
-    spec = corner.spec(command=["sh", "-c", script], **more)
+    """Start a container that runs this once; returns its id."""
+    spec = corner.spec(command=["sh", "-c", script], **{"restart": "no"} | more)
     name = corner.name(spec)
     await engine.create(name, 1, spec, spec.image)
     await engine.start(name)
