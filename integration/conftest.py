@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from integration.stage import Provider, Stage, stage
 
 
 def pytest_configure() -> None:
-    """Refuse to run where the tests would touch somebody's own Docker, or prove nothing."""
+    """Refuse to run where the tests would touch somebody's own Docker, or prove nothing.
+
+    And let Ctrl-C end what tests start, also where a shell has its background jobs ignore it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "TESTBED_DIR" not in os.environ:
         pytest.exit("run these inside the testbed: make integration", returncode=2)
 

@@ -164,7 +164,7 @@ async def test_a_version_that_dies_at_half_the_traffic_takes_only_what_it_had_be
 ) -> None:
     """It leaks, and is killed at 50 %: GETs are answered by blue, POSTs under way are lost.
 
-    Docker starts it again at once, at its old address: until that has been noticed, a POST that
+    Docker starts it again at once, at its old address: where that is noticed late, a POST that
     waits for it may find it before it is ready.
     """
     await start(scene)

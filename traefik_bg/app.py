@@ -36,6 +36,7 @@ from traefik_bg.runtime.observer import Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.reconciler import AppStatus, Parts
 from traefik_bg.runtime.supervisor import Senses, Supervisor
+from traefik_bg.runtime.transcript import Scribe, Transcript, Wanted
 from traefik_bg.runtime.triggers import Triggers, wait
 from traefik_bg.runtime.vitals import Vitals
 from traefik_bg.settings import AddressBy, Settings
@@ -53,6 +54,7 @@ class Service:
     supervisor: Supervisor
     source: DesiredFile
     store: StateDb
+    scribe: Scribe
 
     @property
     def statuses(self) -> Mapping[AppName, AppStatus]:
@@ -100,6 +102,10 @@ class Service:
         """Return what was said of the app, newest first."""
         return await self.store.journal(app, limit)
 
+    def transcript(self, app: AppName, wanted: Wanted) -> Transcript:
+        """Return what the app's replicas print; it begins when its context is entered."""
+        return self.scribe.transcript(app, wanted)
+
 
 async def serve(settings: Settings) -> None:
     """Run the service until it is told to stop.
@@ -141,7 +147,10 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
             resync=settings.resync,
             addresses_are_names=settings.address_by is AddressBy.NAME,
         )
-        service = Service(settings=settings, supervisor=supervisor, source=source, store=store)
+        scribe = Scribe(roster=engine, logs=engine.logs, triggers=triggers)
+        service = Service(
+            settings=settings, supervisor=supervisor, source=source, store=store, scribe=scribe
+        )
         app = application(
             service,
             token=token,

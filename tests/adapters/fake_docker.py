@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.adapters.fake_docker_logs import Printed
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, canonical_json
 
 WEB, SHOP = AppName("web"), AppName("shop")
@@ -41,6 +42,8 @@ class FakeDocker:
         self.warnings: list[str] = []
         self.held: dict[tuple[str, str], bytes] = {}
         """What was copied into containers, by id and path."""
+        self.printed: dict[str, Printed] = {}
+        """What containers print, by id."""
         self.pulling: list[dict[str, Any]] = []
         self.asked: Counter[str] = Counter()
         self.requests: list[web.Request] = []
@@ -73,6 +76,7 @@ class FakeDocker:
             "Name": f"/{name}",
             "State": state | changes,
             "Config": {"Labels": labels, "StopTimeout": 30, "Tty": True},
+            "HostConfig": {"LogConfig": {"Type": "json-file"}},
             "RestartCount": 2,
             "NetworkSettings": {"Networks": {"edge": {"IPAddress": "10.0.0.2"}}},
         }
@@ -207,7 +211,9 @@ class FakeDocker:
     async def done(self, _: web.Request) -> web.Response:
         return web.Response(status=204)
 
-    async def logs(self, _: web.Request) -> web.Response:
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        if (printed := self.printed.get(request.match_info["name"])) is not None:
+            return await printed.send(request)
         return web.Response(body=b"first\r\n\x1b[31mred\x1b[0m\xff\n" + b"x" * 600 + b"\n\n")
 
     async def image(self, request: web.Request) -> web.Response:
@@ -272,5 +278,7 @@ async def fake_docker(socket: Path, api: str = "1.45") -> AsyncIterator[FakeDock
     finally:
         for gate in fake.gates.values():
             gate.set()
+        for printed in fake.printed.values():
+            printed.break_off()
         fake.hang_up()
         await runner.cleanup()

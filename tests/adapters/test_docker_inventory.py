@@ -227,6 +227,52 @@ class TestLooking:
         (seen,) = await engine.containers(WEB)
         assert seen.exit_code == 137
 
+    async def test_says_so_when_docker_can_tell_more(
+        self, docker: FakeDocker, engine: DockerEngine, wakes: Wakes
+    ) -> None:
+        """Nobody asks again meanwhile; with what code it ended is worth another look."""
+        found = docker.add()
+        await engine.containers(WEB)
+        found["State"] |= {"Status": "exited", "Running": False, "ExitCode": 137}
+        docker.gates["inspect"] = asyncio.Event()
+        await docker.emit(found["Id"])
+        assert await wakes.next() == WEB
+        for _ in range(3):
+            (seen,) = await engine.containers(WEB)
+            assert (seen.state, seen.exit_code) == (ContainerState.EXITED, None)
+        assert docker.asked["inspect"] == 2
+
+        docker.gates["inspect"].set()
+
+        assert await wakes.next() == WEB
+        (seen,) = await engine.containers(WEB)
+        assert seen.exit_code == 137
+
+    async def test_asks_no_further_when_nobody_waits_for_it(
+        self, docker: FakeDocker, engine: DockerEngine, wakes: Wakes
+    ) -> None:
+        """A look that is given up leaves no question behind."""
+        found = docker.add()
+        await engine.containers(WEB)
+        found["State"] |= {"Status": "exited", "Running": False, "ExitCode": 137}
+        docker.gates["inspect"] = asyncio.Event()
+        await docker.emit(found["Id"])
+        assert await wakes.next() == WEB
+        look = asyncio.create_task(engine.containers(WEB))
+        asked = [f"inspect {found['Name'][1:]}"]
+        inspecting: list[asyncio.Task[object]] = []
+        for _ in range(100_000):
+            inspecting = [task for task in asyncio.all_tasks() if task.get_name() in asked]
+            if inspecting:
+                break
+            await asyncio.sleep(0)
+
+        look.cancel()
+
+        await asyncio.gather(look, *inspecting, return_exceptions=True)
+        assert inspecting
+        assert all(task.cancelled() for task in (look, *inspecting))
+
     async def test_takes_the_address_from_the_newest_listing(
         self, docker: FakeDocker, engine: DockerEngine
     ) -> None:

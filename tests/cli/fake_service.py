@@ -7,14 +7,16 @@ phases, sentences and refusals that users meet. Its time passes when a test says
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
+from tests.cli.played_logs import PlayedLogs
 from tests.core.build import app
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.commands import Verb, obey
@@ -26,6 +28,8 @@ from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import RoutingState
 from traefik_bg.core.situation import Situation
 from traefik_bg.runtime.reconciler import AppStatus
+from traefik_bg.runtime.transcript import Scribe, Transcript, Wanted
+from traefik_bg.runtime.triggers import Triggers
 from traefik_bg.web.server import application
 
 SECRET = "hunter2-the-secret"
@@ -72,6 +76,10 @@ class FakeService:
     """The app is gone before it obeys."""
     past: list[Past] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    triggers: Triggers = field(default_factory=Triggers)
+
+    def __post_init__(self) -> None:
+        self.logs = PlayedLogs(self.worlds)
 
     @classmethod
     def of(cls, *specs: AppSpec) -> FakeService:
@@ -196,6 +204,10 @@ class FakeService:
     async def journal(self, app: AppName, limit: int) -> list[Said]:
         return self.said[:limit] if app in self.worlds else []
 
+    def transcript(self, app: AppName, wanted: Wanted) -> Transcript:
+        scribe = Scribe(roster=self.logs, logs=self.logs, triggers=self.triggers)
+        return scribe.transcript(app, wanted)
+
 
 # --- on a port ------------------------------------------------------------------------------------
 
@@ -211,6 +223,7 @@ class Served:
     port: int = 0
     posted: list[str] = field(default_factory=list)
     """The paths of the commands that came."""
+    _loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def listen(self) -> str:
@@ -218,7 +231,7 @@ class Served:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Served]:
-        loop = asyncio.new_event_loop()
+        loop = self._loop = asyncio.new_event_loop()
         ready, stop = threading.Event(), asyncio.Event()
 
         async def serve() -> None:
@@ -235,6 +248,13 @@ class Served:
             loop.call_soon_threadsafe(stop.set)
             thread.join(10)
             loop.close()
+
+    def play(self, part: Callable[[], object]) -> None:
+        """Have something happen in the service's own thread, between two of its requests."""
+        assert self._loop is not None
+        over: concurrent.futures.Future[object] = concurrent.futures.Future()
+        self._loop.call_soon_threadsafe(lambda: over.set_result(part()))
+        over.result(10)
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -260,3 +280,4 @@ class Served:
             await asyncio.sleep(0.01)
             if self.speed:
                 self.service.step(self.speed)
+            self.service.triggers.wake(None)

@@ -118,7 +118,7 @@ def test_history_tells_outcome_duration_and_reason(cli: Cli, rejected: Served) -
     """The past of an app is a table, the newest first."""
     result = cli("history", "web", at=rejected)
     assert result.exit_code == 0
-    head, newest, oldest = result.stdout.splitlines()
+    head, newest, oldest, *_ = result.stdout.splitlines()
     assert head.split() == ["#", "OUTCOME", "VERSION", "REVISION", "STARTED", "TOOK", "WHY"]
     assert "rejected" in newest
     assert "exited with code 1" in newest
@@ -151,6 +151,34 @@ def test_a_rollback_from_a_settled_app_stands_in_the_history(cli: Cli, serve: Se
     assert lines[3:5] == ["", "What was said:"]
     assert lines[5].endswith(f"  all traffic is back on {V1.revision}")
     assert f"  rollback: going back to {V1.revision} ({V1.image})" in lines[6]
+
+
+def test_the_history_has_the_last_lines_of_what_failed(cli: Cli, rejected: Served) -> None:
+    """They are told by deployment, though the replica is long gone; fine ones have none."""
+    assert not any(
+        replica.log for world in rejected.service.worlds.values()
+        for replica in world.observe().replicas
+    )  # fmt: skip
+    lines = cli("history", "web", at=rejected).stdout.splitlines()
+    bad = rejected.service.past[0].revision
+    assert lines[3:] == [
+        "",
+        f"Last lines of 2, {bad}:",
+        "  │ Traceback (most recent call last):",
+        "  │ KeyError: 'DATABASE_URL'",
+    ]
+
+
+def test_the_history_keeps_last_lines_short(cli: Cli, serve: Serve) -> None:
+    """Of each deployment the end is enough; all that was kept is in the JSON."""
+    service = FakeService.of(V1).settle()
+    service.past[0] = replace(service.past[0], log=tuple(f"line {n}" for n in range(20)))
+    at = serve(service)
+    lines = cli("history", "web", at=at).stdout.splitlines()
+    assert lines[-5:] == [f"  │ line {n}" for n in range(15, 20)]
+    assert "line 14" not in "".join(lines)
+    answer = json.loads(cli("history", "web", "--json", at=at).stdout)
+    assert len(answer["deployments"][0]["log"]) == 20
 
 
 def test_history_of_an_app_that_was_never_deployed(cli: Cli, serve: Serve) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Cli, Serve, on_a_terminal
 from tests.cli.fake_service import V1, FakeService, Served
-from tests.core.build import WEB
+from tests.core.build import WEB, exactly
 from traefik_bg.core.evidence import Evidence, Figures
 from traefik_bg.core.forecast import World
 from traefik_bg.core.observation import Observation
@@ -128,9 +128,11 @@ class Failing(World):
             return seen
         green = self.desired.revision
         is_bad = seen.published.weights.get(green, 0) in {5, 25} and (seen.weights_for or 0) > 2
-        fine = Figures(requests=100, p95=0.02)
-        bad = Figures(requests=80, errors=8, p95=0.4) if is_bad else Figures(requests=40, p95=0.02)
-        return replace(seen, evidence=Evidence(figures={V1.revision: fine, green: bad}))
+        fine = Figures(requests=100, p95=exactly(0.02))
+        bad = Figures(requests=80, errors=8, p95=exactly(0.4))
+        few = Figures(requests=40, p95=exactly(0.02))
+        figures = {V1.revision: fine, green: bad if is_bad else few}
+        return replace(seen, evidence=Evidence(figures=figures))
 
 
 def test_a_rejection_for_its_answers_tells_them(cli: Cli, serve: Serve) -> None:

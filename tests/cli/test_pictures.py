@@ -146,7 +146,7 @@ def test_a_canary_is_drawn_with_its_steps_and_what_traefik_counted() -> None:
         """preview     curl -H 'X-Preview: it'"'"'s green' http://web.example/""",
         "            curl --cookie preview=green http://web.example/",
         "share       23 % of the traffic really, 25 % asked",
-        "analysis    good: none of its 980 requests failed, p95 76 ms; checks passed: gate, script",
+        "analysis    good: none of its 980 requests failed, p95 about 76 ms; checks passed: gate, script",
         "checks      gate: good (open until 5 pm), script: good",
         "routes      Host(`web.example`)",
         "good        web:1 (c1f33c9b)",

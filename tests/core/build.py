@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
+from traefik_bg.core.evidence import Latency
 from traefik_bg.core.model import (
     AppName,
     AppSpec,
@@ -97,3 +99,14 @@ def good(spec: AppSpec, *previous: AppSpec, **changes: Any) -> Record:
 def revision(text: str) -> RevisionId:
     """Return a revision by its text."""
     return RevisionId(text)
+
+
+def exactly(seconds: float) -> Latency:
+    """Return a latency that is known for sure."""
+    return Latency(about=seconds, at_least=seconds, at_most=seconds)
+
+
+def between(low: float, high: float, about: float | None = None) -> Latency:
+    """Return a latency in a bucket, in its middle if nothing else is said; below an infinite edge."""
+    middle = low if high == inf else (low + high) / 2
+    return Latency(about=middle if about is None else about, at_least=low, at_most=high)

@@ -575,8 +575,7 @@ class FaultyWorld(World):
         if not self.record.rejects(desired) or desired.revision == good.revision:
             return
         of_good = [r for r in self.replicas.values() if r.revision == good.revision]
-        wanted = good.replicas if self._is_exclusive else good.replicas / 2
-        is_there = sum(r.is_healthy for r in of_good) >= wanted
+        is_there = sum(r.is_healthy for r in of_good) >= good.replicas / 2
         has_traffic = published.weights.get(desired.revision, 0) > 0
         assert not (is_there and has_traffic), "undo: what was turned down has traffic still"
         further = {s.revision for s in published.all_shares if s.weight == 0}

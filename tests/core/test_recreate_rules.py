@@ -343,6 +343,18 @@ def test_the_guard_lets_others_run_side_by_side() -> None:
     assert broken_by_starting(found, replica(BLUE, 7).name) is None
 
 
+def test_requests_wait_for_half_of_what_comes_back() -> None:
+    """The others join: nobody has to wait for the last of them."""
+    two = replace(BLUE, replicas=2)
+    record = replace(rejected(), good=two)
+    late = replica(two, 1, health=Health.STARTING)
+    made = decided((replica(two), late, replica(GREEN, **REST)), wanted=GREEN, record=record,
+                   published=HELD)  # fmt: skip
+    back = published_by(made)
+    assert back.weights == {B: 100}
+    assert [server.replica for server in back.servers] == [replica(two).name]
+
+
 def test_a_pause_does_not_keep_traffic_on_what_was_turned_down() -> None:
     """The way back is a repair, though containers have to be stopped and started for it."""
     paused = replace(rejected(), paused=True)

@@ -1,4 +1,4 @@
-"""What Traefik counts adds up, and its quantiles are Prometheus'."""
+"""What Traefik counts adds up; its quantiles are Prometheus', and the edges around them are known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.build import between
 from traefik_bg.core.evidence import Figures, Tally
 from traefik_bg.core.tally import Buckets, added, figures, growth, increase, quantile
 
@@ -97,11 +98,11 @@ def test_a_quantile_lies_within_its_bucket(buckets: Buckets, fraction: float) ->
         return
     assert found is not None
     enough = next(bound for bound, count in buckets if count >= fraction * total)
-    if enough == inf:
-        assert found == BOUNDS[-2]
-        return
-    floor = max((b for b, count in buckets if count < fraction * total and b < enough), default=0.0)
-    assert floor - 1e-12 <= found <= enough + 1e-12
+    floor = max((bound for bound, count in buckets if count < fraction * total), default=0.0)
+    assert (found.at_least, found.at_most) == (floor, enough)
+    assert floor - 1e-12 <= found.about <= enough + 1e-12
+    assert found.is_cut == (enough == inf)
+    assert not found.is_cut or found.about == BOUNDS[-2]
 
 
 @given(some_buckets())
@@ -109,7 +110,36 @@ def test_quantiles_rise(buckets: Buckets) -> None:
     """Never is a smaller fraction slower."""
     found = [quantile(fraction / 20, buckets) for fraction in range(1, 20)]
     for before, after in pairwise(q for q in found if q is not None):
-        assert before <= after + 1e-12
+        assert before.about <= after.about + 1e-12
+        assert before.at_least <= after.at_least
+        assert before.at_most <= after.at_most
+
+
+some_times = st.lists(st.integers(1, 60), min_size=1, max_size=40)
+some_bounds = st.sets(st.sampled_from((5, 10, 20, 30, 40, 50)), min_size=1)
+
+
+@given(some_times, some_bounds, some_times, some_bounds, st.sampled_from((0.5, 0.95, 0.99)))
+def test_different_bounds_leave_a_wider_bucket_not_a_wrong_one(
+    mine: list[int], my_bounds: set[int], theirs: list[int], their_bounds: set[int], fraction: float
+) -> None:
+    """The quantile of what two Traefiks answered lies between the edges that both know."""
+    together = added(taken(mine, my_bounds), taken(theirs, their_bounds))
+    found = quantile(fraction, together.buckets)
+    if not my_bounds & their_bounds:
+        assert found is None
+        return
+    assert found is not None
+    everybody = sorted(mine + theirs)
+    real = next(x for n, x in enumerate(everybody, 1) if n >= fraction * len(everybody))
+    assert found.at_least < real <= found.at_most
+    assert {found.at_least, found.at_most} <= {0.0, *(my_bounds & their_bounds), inf}
+
+
+def taken(times: list[int], bounds: set[int]) -> Tally:
+    """Return what a Traefik with these bounds counts of requests that took so long."""
+    buckets = tuple((float(b), sum(x <= b for x in times)) for b in (*sorted(bounds), inf))
+    return Tally(requests=len(times), buckets=buckets)
 
 
 @pytest.mark.parametrize(
@@ -131,14 +161,20 @@ def test_quantiles_are_those_of_prometheus(
 ) -> None:
     """Linear within a bucket; the highest finite bound beyond it; else nobody knows."""
     found = quantile(fraction, buckets)
-    assert found == (pytest.approx(expected) if expected is not None else None)
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.about == pytest.approx(expected)
 
 
 def test_the_figures_of_a_tally() -> None:
-    """With the bound above which latencies cannot be told apart."""
+    """Each quantile comes with the edges of its bucket."""
     buckets = ((0.1, 50), (0.2, 100), (inf, 100))
     found = figures(Tally(requests=100, reads=80, errors=2, buckets=buckets))
     assert (found.requests, found.errors, found.error_ratio) == (100, 2, 0.02)
-    assert (found.p50, found.slowest) == (0.1, 0.2)
-    assert found.p95 == pytest.approx(0.19)
+    assert found.p50 == between(0.0, 0.1, 0.1)
+    assert found.p95 is not None
+    assert found.p95 == between(0.1, 0.2, found.p95.about)
+    assert found.p95.about == pytest.approx(0.19)
     assert figures(Tally()) == Figures()

@@ -26,7 +26,7 @@ from traefik_bg.core import (
 )
 from traefik_bg.core.analysis import Judgement, Verdict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LOOK_LONG_ENOUGH = settings(
     max_examples=1500,

@@ -247,7 +247,7 @@ class FakeEngine:
             number=box.number,
             id=box.id,
             state=box.state,
-            life=str(box.life),
+            life=str(box.life) if box.life else "",
             image_id=self._image_id(box.behaves),
             ip=box.ip,
             pid=100 if box.is_running else 0,

@@ -103,6 +103,29 @@ async def test_a_version_that_crashes_at_once_is_rejected_with_its_last_words(
         assert stage.store.endings[-1].log == rejection.log
 
 
+@pytest.mark.parametrize(
+    "behaves",
+    [
+        Behaviour(crashes_after=0.0, comes_back=False),
+        Behaviour(crashes_after=0.0),
+        Behaviour(status=503),
+        Behaviour(fades_after=3.0),
+    ],
+    ids=["exits", "exits again and again", "never gets healthy", "falls sick"],
+)
+async def test_the_last_words_outlive_the_replica_and_the_service(behaves: Behaviour) -> None:
+    """However it failed: the replica is gone, the service is another, and its log is still told."""
+    async with Stage() as stage:
+        stage.engine.images["web:bad"] = replace(behaves, last_words=("starting", "no database"))
+        await rejected(stage)
+        await stage.restart()
+        await stage.settle()
+        assert not stage.boxes(BAD)
+        told = stage.status().record.rejection
+        assert told is not None
+        assert told.log == stage.store.endings[-1].log == ("starting", "no database")
+
+
 async def test_a_version_that_crashes_later_is_rejected_while_it_bakes() -> None:
     """Green crashes under traffic: blue, still warm, gets everything back."""
     async with Stage() as stage:

@@ -49,6 +49,21 @@ async def test_an_app_that_is_gone_is_woken_as_a_new_one() -> None:
     assert triggers.roster.is_set()
 
 
+async def test_who_looks_on_hears_what_the_app_hears() -> None:
+    """Its own bell rings too, also for an app that has none; when it is given back, none does."""
+    triggers = Triggers()
+    bell = triggers.bell(WEB)
+    with triggers.listening(WEB) as ear, triggers.listening(BLOG) as other:
+        triggers.wake(WEB)
+        assert (bell.is_set(), ear.is_set(), other.is_set()) == (True, True, False)
+        ear.clear()
+        triggers.wake(None)
+        assert (ear.is_set(), other.is_set()) == (True, True)
+        ear.clear()
+    triggers.wake(None)
+    assert not ear.is_set()
+
+
 async def test_a_wait_ends_with_the_bell_or_with_the_time() -> None:
     """Whichever is first; a bell that rang before is not waited for."""
     loop = asyncio.get_running_loop()

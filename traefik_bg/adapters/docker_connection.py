@@ -16,9 +16,11 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import Any, TypeVar
 
+import requests
 import urllib3
 from docker import APIClient
 from docker.errors import APIError, DockerException
+from docker.types import CancellableStream
 from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
@@ -33,7 +35,8 @@ ACT_TIMEOUT = 60.0  # a start on a machine under load takes many seconds
 CLOSE_TIMEOUT = 0.5  # for calls that are just ending; the others are abandoned
 POOLED_CONNECTIONS = 32  # idle ones kept; urllib3 complains about each one it has to drop
 
-_NO_ANSWER = (DockerException, RequestException, urllib3.exceptions.HTTPError, OSError, KeyError)
+NO_ANSWER = (DockerException, RequestException, urllib3.exceptions.HTTPError, OSError, KeyError)
+"""What libraries raise when there was no answer, or none that makes sense."""
 
 
 class Connection:
@@ -58,7 +61,7 @@ class Connection:
             if (client := self._client) is not None:
                 return client
             made = _connect(self._base_url)
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             raise unanswered(error, self.url) from error
         with self._lock:  # not while connecting: a silent Docker would hold up one after another
             if (client := self._client) is None:
@@ -88,7 +91,7 @@ class Connection:
                 return await self._in_thread(lambda: ask(self.client()))
         except APIError:
             raise
-        except _NO_ANSWER as error:  # TimeoutError is an OSError
+        except NO_ANSWER as error:  # TimeoutError is an OSError
             raise unanswered(error, self.url) from error
 
     async def api_version(self) -> ApiVersion:
@@ -139,6 +142,12 @@ async def ended(*threads: threading.Thread) -> None:
         async with asyncio.timeout(CLOSE_TIMEOUT):
             while any(thread.is_alive() for thread in threads):  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.002)
+
+
+def hang_up(response: requests.Response) -> None:
+    """Wake the thread that reads an answer out of it; the answer may be over already."""
+    with suppress(OSError, AttributeError, DockerException):
+        CancellableStream(iter(()), response).close()  # has the socket shut down
 
 
 def _knock(url: str) -> None:

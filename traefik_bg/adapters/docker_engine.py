@@ -7,7 +7,6 @@ container by its id, only after Docker's description of that very id has shown o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,6 +29,8 @@ from traefik_bg.adapters.docker_events import EventStream
 from traefik_bg.adapters.docker_filling import Filling
 from traefik_bg.adapters.docker_images import has_image, image_digest, pull_image
 from traefik_bg.adapters.docker_inventory import Inventory
+from traefik_bg.adapters.docker_log_lines import printable
+from traefik_bg.adapters.docker_logs import DockerLogs
 from traefik_bg.adapters.docker_settings import (
     APP_LABEL,
     INSTANCE_LABEL,
@@ -50,8 +51,6 @@ LINE_LENGTH = 500  # of a log line, for people: a rejection's reason is no place
 
 log = structlog.get_logger(__name__)
 
-_UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-
 _Description = Mapping[str, Any]
 
 
@@ -71,9 +70,11 @@ class DockerEngine:
         self._network = network
         self._wake = wake
         self._docker = Connection(base_url)
-        self._inventory = Inventory(self._docker, instance, network)
+        self._inventory = Inventory(self._docker, instance, network, wake)
         self._filling = Filling(self._docker, instance, vault or Vault())
         self._events: EventStream | None = None
+        self.logs = DockerLogs(self._docker, instance)
+        """What the containers print."""
 
     async def __aenter__(self) -> Self:
         self._events = EventStream(
@@ -94,6 +95,7 @@ class DockerEngine:
     ) -> None:
         if self._events is not None:
             await self._events.close()
+        await self.logs.close()
         await self._inventory.close()
         await self._docker.close()
 
@@ -137,8 +139,8 @@ class DockerEngine:
             raw = await self._ask(lambda docker: docker.logs(found["Id"], tail=lines))
         except (APIError, SpecRefused):
             return ()  # gone meanwhile, or its logging driver cannot be read
-        printable = _UNPRINTABLE.sub("", raw.decode("utf-8", "replace"))
-        return tuple(line.rstrip()[:LINE_LENGTH] for line in printable.rstrip().splitlines())
+        text = printable(raw).rstrip()
+        return tuple(line.rstrip()[:LINE_LENGTH] for line in text.splitlines())
 
     # --- the verbs --------------------------------------------------------------------------------
 

@@ -20,9 +20,8 @@ import requests
 import structlog
 import urllib3
 from docker import APIClient
-from docker.types import CancellableStream
 
-from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection, ended
+from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection, ended, hang_up
 from traefik_bg.adapters.docker_settings import APP_LABEL, INSTANCE_LABEL
 from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.model import AppName
@@ -67,9 +66,7 @@ class EventStream:
         """Stop listening."""
         self._closing.set()
         if (response := self._response) is not None:
-            # shutdown() wakes the thread out of its read; the socket may be gone already.
-            with suppress(OSError, AttributeError):
-                CancellableStream(iter(()), response).close()
+            hang_up(response)
         await ended(self._thread)
 
     def _run(self) -> None:

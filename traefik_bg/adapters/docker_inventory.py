@@ -26,7 +26,7 @@ from traefik_bg.adapters.docker_settings import (
 from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.model import AppName, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Health
-from traefik_bg.core.ports import Container
+from traefik_bg.core.ports import Container, Wake
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _STATES = {state.value: state for state in ContainerState} | {
     "dead": ContainerState.EXITED  # its removal failed half-way: to be removed again
 }
 _KEPT_FOR = 60.0  # Docker drops events for whoever reads too slowly: believe nothing for ever
-_HURRY = 0.1  # seconds; an inspection takes milliseconds
+_HURRY = 0.03  # seconds; an inspection takes milliseconds
 _NEVER = "0001-01-01T00:00:00Z"  # how Docker writes "not started yet"
 
 
@@ -65,14 +65,17 @@ class _Inspection:
 class Inventory:
     """Answers which containers there are, with as few calls as it takes to be sure."""
 
-    def __init__(self, connection: Connection, instance: str, network: str) -> None:
+    def __init__(self, connection: Connection, instance: str, network: str, wake: Wake) -> None:
         self._connection = connection
+        self._wake = wake
         self._instance = instance
         self._network = network
         self._listing = Shared(self._list)
         self._inspected: dict[str, _Inspection] = {}
         self._last: dict[str, Container] = {}
         self._asking: dict[str, object] = {}
+        self._late: dict[str, asyncio.Task[Any]] = {}
+        """Inspections that wait for Docker: what they say will be old, that they end is news."""
         self._is_heard = False
 
     async def apps(self) -> frozenset[AppName]:
@@ -111,6 +114,10 @@ class Inventory:
 
     async def close(self) -> None:
         """Stop asking."""
+        late, self._late = list(self._late.values()), {}
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         await self._listing.close()
 
     async def _list(self, wanted: frozenset[AppName | None]) -> Mapping[AppName, Sequence[Row]]:
@@ -147,14 +154,12 @@ class Inventory:
         asking = self._asking[row.id] = object()
         last = self._last.get(row.id)
         try:
-            # Docker answers nothing about a container while it starts it again, which takes seconds
-            # on a busy machine. That it does not run is all one must know at once.
-            async with asyncio.timeout(None if last is None or _runs(row) else _HURRY):
+            if last is None or _runs(row):
                 found = container(await self._inspect(row.id), self._network)
-        except TimeoutError:
-            if last is None:
-                raise
-            return replace(last, state=row.state, ip=row.ip, pid=0, exit_code=None)
+            elif (answer := await self._inspect_in_haste(row)) is not None:
+                found = container(answer, self._network)
+            else:
+                return replace(last, state=row.state, ip=row.ip, pid=0, exit_code=None)
         except APIError as error:
             if is_gone(error):
                 return None
@@ -164,6 +169,32 @@ class Inventory:
         if self._asking.pop(row.id, None) is asking and self._is_heard:
             self._inspected[row.id] = _Inspection(container=found, until=now + _KEPT_FOR)
         return found
+
+    async def _inspect_in_haste(self, row: Row) -> Any:
+        """Return what Docker says of a container that does not run; None: it lets us wait.
+
+        Docker answers nothing about a container while it starts it again, which takes a second on a
+        busy machine. That it does not run is all one must know at once; when Docker answers again,
+        its app is looked at again.
+        """
+        if row.id in self._late:
+            return None
+        task = asyncio.create_task(self._inspect(row.id), name=f"inspect {row.name}")
+        try:
+            done, _ = await asyncio.wait([task], timeout=_HURRY)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if done:
+            return task.result()
+        self._late[row.id] = task
+        task.add_done_callback(lambda _task: self._answered(row))
+        return None
+
+    def _answered(self, row: Row) -> None:
+        if (task := self._late.pop(row.id, None)) is not None:
+            _retrieve(task)  # whatever it says is old by now
+            self._wake(row.app)
 
     async def _inspect(self, container_id: str) -> Any:
         return await self._connection.call(

@@ -8,10 +8,12 @@ reached, as errors that know their exit code.
 from __future__ import annotations
 
 import json
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from traefik_bg.core.errors import TraefikBgError
 from traefik_bg.settings import Address, Settings
@@ -19,10 +21,12 @@ from traefik_bg.settings import Address, Settings
 if TYPE_CHECKING:
     from traefik_bg.web.view import AppView
 
-TIMEOUT = 15.0  # seconds; the service itself answers a command within 10
+TIMEOUT = 15.0  # seconds; the service answers a command within 10, and is never silent for longer
+PIECE = 64 * 1024  # bytes of a log that are read at once
 
 _HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _PROBLEM = "application/problem+json"
+_LOG = "application/x-ndjson"
 _MARK = "urn:traefik-bg:problem:"
 
 
@@ -75,6 +79,18 @@ class HistoryAnswer(TypedDict):
     journal: list[Noted]
 
 
+class Told(TypedDict):
+    """One line of a replica, or a note about one."""
+
+    time: str
+    replica: str | None
+    revision: str | None
+    role: str | None
+    stream: str
+    """`stdout` or `stderr`; `note` for what is said of a replica, not by it."""
+    line: str
+
+
 class Client:
     """The running service, from here."""
 
@@ -106,6 +122,34 @@ class Client:
         path = f"/api/apps/{quote(app, safe='')}/history?limit={limit}"
         return cast("HistoryAnswer", self._asked("GET", path, "deployments"))
 
+    def log(self, app: str, query: Mapping[str, str]) -> Generator[list[Told], None, None]:
+        """Ask for what an app prints; yields what has come, as long as the service sends.
+
+        Raises:
+            Unreachable: there is no answer, or it broke off.
+            Declined: the answer is a no.
+        """
+        path = f"/api/apps/{quote(app, safe='')}/logs?{urlencode(query)}"
+        with self._connected() as connection:
+            connection.request("GET", path, headers={"Accept": _LOG, "User-Agent": "traefik-bg"})
+            response = connection.getresponse()
+            kind = response.headers.get_content_type()
+            if response.status != 200 or kind != _LOG:
+                raise self._unfit(response.status, kind, response.read())
+            rest = b""
+            while piece := self._piece(response):
+                *lines, rest = (rest + piece).split(b"\n")
+                yield [json.loads(line) for line in lines if line]
+
+    def _piece(self, response: HTTPResponse) -> bytes:
+        try:
+            return response.read1(PIECE)
+        except (IncompleteRead, ConnectionError) as error:
+            raise Unreachable(
+                f"the answer of the service at {self.url} broke off: it was stopped, or nothing "
+                "was read here for minutes; its log may say more"
+            ) from error
+
     def command(self, app: str, verb: str, body: dict[str, object] | None = None) -> dict[str, Any]:
         """Give a command; the answer has a sentence."""
         path = f"/api/apps/{quote(app, safe='')}/{verb}"
@@ -125,16 +169,22 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/json"
             hint = self._authorize(headers)
-        status, kind, content = self._exchange(method, path, body, headers)
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = None
-        if isinstance(answer, dict) and 200 <= status < 300 and key in answer:
+        with self._connected() as connection:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            status, kind = response.status, response.headers.get_content_type()
+            content = response.read()
+        answer = _document(content)
+        if answer is not None and 200 <= status < 300 and key in answer:
             return answer
-        if kind == _PROBLEM and isinstance(answer, dict) and _MARK in str(answer.get("type")):
-            raise Declined(status, f"{answer.get('detail', '')}{hint if status == 401 else ''}")
-        raise Unreachable(
+        raise self._unfit(status, kind, content, hint)
+
+    def _unfit(self, status: int, kind: str, content: bytes, hint: str = "") -> Exception:
+        """Return the error for an answer that is not what was asked for."""
+        answer = _document(content)
+        if kind == _PROBLEM and answer is not None and _MARK in str(answer.get("type")):
+            return Declined(status, f"{answer.get('detail', '')}{hint if status == 401 else ''}")
+        return Unreachable(
             f"what answers at {self.url} is not the API of traefik-bg (HTTP {status}); "
             "say where the service is with --listen or TRAEFIK_BG_LISTEN"
         )
@@ -153,15 +203,12 @@ class Client:
             return f" (sent: the one in {self._token_file})"
         return f"; {self._token_file} holds no token"
 
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, str, bytes]:
+    @contextmanager
+    def _connected(self) -> Iterator[HTTPConnection]:
+        """Lend a connection to the service; what it cannot do is said in our words."""
         connection = HTTPConnection(self._host, self._port, timeout=TIMEOUT)
         try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            kind = response.headers.get_content_type()
-            return response.status, kind, response.read()
+            yield connection
         except TimeoutError as error:
             detail = f"the service at {self.url} does not answer within {TIMEOUT:g} s"
             raise Unreachable(f"{detail}; its log may say why") from error
@@ -176,3 +223,12 @@ class Client:
             ) from error
         finally:
             connection.close()
+
+
+def _document(content: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of an answer, if it is one."""
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

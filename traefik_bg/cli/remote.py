@@ -106,6 +106,8 @@ def history(
         return
     if answer["deployments"]:
         screen.show(tables.history_table(answer["deployments"]))
+        for line in tables.past_logs(answer["deployments"]):
+            screen.say(line)
     else:
         screen.say(f"{app} has not been deployed yet")
     if answer["journal"]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BAR = 10  # characters
 WIDE_ENOUGH = 120  # columns; with fewer the sentences would be a word a line
 LAST_LINES = 12  # of a log: enough for the end of a traceback
+LAST_LINES_OF_EACH = 5  # where several deployments are told of; the JSON has all that was kept
 
 _STYLES = {
     "settled": "green",
@@ -225,9 +226,9 @@ def _failures(view: AppView) -> Iterator[Text]:
             yield from log_lines(replica["log"])
 
 
-def log_lines(lines: Sequence[str]) -> Iterator[Text]:
+def log_lines(lines: Sequence[str], most: int = LAST_LINES) -> Iterator[Text]:
     """Return the end of a log."""
-    for line in lines[-LAST_LINES:]:
+    for line in lines[-most:]:
         yield Text("  │ ", style="dim").append(clean(line))
 
 
@@ -258,6 +259,15 @@ def _why(past: DeploymentAnswer, outcome: str) -> str:
     for said in (f"{past['revision']} is good: {past['image']} ", f"{outcome} "):
         reason = reason.removeprefix(said)
     return reason
+
+
+def past_logs(deployments: Iterable[DeploymentAnswer]) -> Iterator[Text]:
+    """Return the last lines of what failed, by deployment; what is gone has no other log."""
+    for past in deployments:
+        if past["log"]:
+            yield Text()
+            yield Text(f"Last lines of {past['number']}, {past['revision']}:")
+            yield from log_lines(past["log"], LAST_LINES_OF_EACH)
 
 
 def notes(journal: Iterable[Noted]) -> Iterator[Text]:

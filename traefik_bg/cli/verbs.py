@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from traefik_bg import __version__
-from traefik_bg.cli import importing, local, remote
+from traefik_bg.cli import importing, local, logs, remote
 from traefik_bg.cli.frame import Verbs
 from traefik_bg.core.commands import Verb
 
@@ -55,6 +55,7 @@ for _verb in (
     remote.command(Verb.RETRY),
     remote.rollback,
     remote.history,
+    logs.logs,
     importing.import_,
 ):
     verbs.command(

@@ -12,7 +12,8 @@
     │   ├── ImageNotFound
     │   ├── ImageDenied
     │   ├── SpecRefused           Docker rejects the container's settings
-    │   └── RoutingRefused        Traefik loaded it but reports a router in error
+    │   ├── RoutingRefused        Traefik loaded it but reports a router in error
+    │   └── LogUnreadable         Docker keeps no log of the container that can be read
     ├── Conflict            the world moved; look again at once
     └── LawBroken           our bug: a plan would have broken a law; the app is held
 
@@ -94,6 +95,10 @@ class SpecRefused(Refused):
 
 class RoutingRefused(Refused):
     """Traefik loaded the routing but reports one of its parts in error."""
+
+
+class LogUnreadable(Refused):
+    """What a container prints cannot be had from Docker; rejects nothing, for it is for people."""
 
 
 class Conflict(TraefikBgError):

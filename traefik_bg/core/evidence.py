@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isinf
 
 from traefik_bg.core.model import RevisionId
 
@@ -27,18 +28,41 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """A quantile of latencies, in seconds, and the edges of Traefik's bucket that it lies in.
+
+    It may be anywhere between them: people are shown `about`, judged is by the edges.
+    """
+
+    about: float
+    """Interpolated between the edges as Prometheus does; the lower one if the upper is infinite."""
+    at_least: float
+    """The lower edge: it is over that, for what equals a bound counts below it; 0 in the lowest."""
+    at_most: float
+    """The upper edge; infinite beyond the last bound."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether it may be any higher one: Traefik's buckets end below it."""
+        return isinf(self.at_most)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """How one revision answered over a while, as Traefik counted it."""
 
     requests: int = 0
     errors: int = 0
     """Answers of 500 and more."""
-    p50: float | None = None
-    """Seconds within which half of the requests were answered; None: nobody knows."""
-    p95: float | None = None
-    p99: float | None = None
-    slowest: float | None = None
-    """The highest latency that is told apart: a quantile equal to it may be any higher one."""
+    p50: Latency | None = None
+    """Within which half of the requests were answered; None: nobody knows."""
+    p95: Latency | None = None
+    p99: Latency | None = None
+
+    @property
+    def latencies(self) -> Mapping[str, Latency | None]:
+        """The quantiles by their names, rising."""
+        return {"p50": self.p50, "p95": self.p95, "p99": self.p99}
 
     @property
     def error_ratio(self) -> float:

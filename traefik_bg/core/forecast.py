@@ -23,7 +23,7 @@ from traefik_bg.core.actions import (
     counted_down,
 )
 from traefik_bg.core.commands import Verb, obey
-from traefik_bg.core.evidence import CheckResult, CheckVerdict, Evidence, Figures
+from traefik_bg.core.evidence import CheckResult, CheckVerdict, Evidence, Figures, Latency
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.pins import ways_to_have
@@ -93,7 +93,8 @@ class World:
         """Return enough fast answers of everybody, without an error."""
         analysis = self.desired.rollout.analysis if self.desired is not None else None
         enough = max(1, analysis.min_requests if analysis is not None else 1)
-        fine = Figures(requests=enough, p50=0.0, p95=0.0, p99=0.0)
+        at_once = Latency(about=0.0, at_least=0.0, at_most=0.0)
+        fine = Figures(requests=enough, p50=at_once, p95=at_once, p99=at_once)
         revisions = {replica.revision for replica in self.replicas.values()}
         return Evidence(figures=dict.fromkeys(sorted(revisions), fine), fed_for=self.weights_for)
 

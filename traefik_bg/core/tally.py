@@ -1,17 +1,17 @@
 """The arithmetic of what Traefik counts: growth, sums, quantiles, figures.
 
 Separate from the nouns in `evidence` because the metrics adapter (growth and sums) and the runtime
-(figures of a window) both calculate with them. Pure; the quantiles are those of Prometheus, so that
-people find the same numbers in their own graphs.
+(figures of a window) both calculate with them. Pure; what people are shown of the quantiles is what
+Prometheus makes of them, so that they find the same numbers in their own graphs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import accumulate, pairwise
-from math import inf, isinf
+from math import isinf
 
-from traefik_bg.core.evidence import Figures, Tally
+from traefik_bg.core.evidence import Figures, Latency, Tally
 
 Buckets = tuple[tuple[float, int], ...]
 
@@ -55,11 +55,12 @@ def _merged(one: Buckets, other: Buckets, combined: Callable[[int, int], int]) -
     return tuple((bound, combined(count, theirs[bound])) for bound, count in one if bound in theirs)
 
 
-def quantile(fraction: float, buckets: Buckets) -> float | None:
+def quantile(fraction: float, buckets: Buckets) -> Latency | None:
     """Return the latency that so large a fraction did not exceed; None: nobody knows.
 
-    As `histogram_quantile` of Prometheus: linear within a bucket, the first of which begins at 0,
-    and the highest finite bound for what lies beyond it.
+    It lies in the first bucket up to which there are enough requests. Within it, as
+    `histogram_quantile` of Prometheus: linear, from 0 in the lowest, and the highest finite bound
+    for what lies beyond that.
     """
     if len(buckets) < 2 or not isinf(buckets[-1][0]):
         return None
@@ -71,18 +72,17 @@ def quantile(fraction: float, buckets: Buckets) -> float | None:
     finite = zip([0.0, *bounds[:-1]], [0, *counts[:-1]], strict=True)
     for (low, below), (high, up_to) in pairwise(finite):
         if up_to >= rank and up_to > below:
-            return low + (high - low) * max(0.0, rank - below) / (up_to - below)
-    return bounds[-2]
+            about = low + (high - low) * max(0.0, rank - below) / (up_to - below)
+            return Latency(about=about, at_least=low, at_most=high)
+    return Latency(about=bounds[-2], at_least=bounds[-2], at_most=bounds[-1])
 
 
 def figures(tally: Tally) -> Figures:
     """Return how was answered what a tally counted."""
-    finite = [bound for bound, _ in tally.buckets if bound < inf]
     return Figures(
         requests=tally.requests,
         errors=tally.errors,
         p50=quantile(0.50, tally.buckets),
         p95=quantile(0.95, tally.buckets),
         p99=quantile(0.99, tally.buckets),
-        slowest=max(finite, default=None),
     )

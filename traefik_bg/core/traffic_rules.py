@@ -26,8 +26,7 @@ def go_home(s: Situation) -> Decision | None:
     target = s.target
     if target is None or not s.is_rejected or not s.is_proven or s.weight == FULL:
         return None
-    is_enough = s.is_complete if s.is_exclusive else s.is_half_there
-    if not is_enough or s.seen.published is None:
+    if not s.is_half_there or s.seen.published is None:
         return None
     why = f"all traffic back to {target.revision}"
     return publish(s, routing_at(s, FULL), why, Phase.SHIFTING)

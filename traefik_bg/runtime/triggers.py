@@ -7,7 +7,8 @@ missed ring is a late look, never a missing decision, since every app also looks
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from traefik_bg.core.model import AppName
 
@@ -17,11 +18,15 @@ class Triggers:
 
     def __init__(self) -> None:
         self._bells: dict[AppName, asyncio.Event] = {}
+        self._ears: dict[asyncio.Event, AppName] = {}
         self.roster = asyncio.Event()
         """Rung when the set of apps may have changed."""
 
     def wake(self, app: AppName | None) -> None:
         """Say "look again" for one app, or for all (None)."""
+        for ear, about in self._ears.items():
+            if app is None or app == about:
+                ear.set()
         if app is not None and app in self._bells:
             self._bells[app].set()
             return
@@ -33,6 +38,16 @@ class Triggers:
     def bell(self, app: AppName) -> asyncio.Event:
         """Return the app's bell."""
         return self._bells.setdefault(app, asyncio.Event())
+
+    @contextmanager
+    def listening(self, app: AppName) -> Iterator[asyncio.Event]:
+        """Lend a bell that rings with the app's; for those who look on and decide nothing."""
+        ear = asyncio.Event()
+        self._ears[ear] = app
+        try:
+            yield ear
+        finally:
+            del self._ears[ear]
 
     def dismiss(self, app: AppName) -> None:
         """Forget the bell of an app that is gone."""

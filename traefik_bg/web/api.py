@@ -20,6 +20,7 @@ from traefik_bg.core.actions import Outcome
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.model import AppName, RevisionId
 from traefik_bg.runtime.reconciler import AppStatus
+from traefik_bg.runtime.transcript import Transcript, Wanted
 from traefik_bg.web.problem import Kind, Problem
 from traefik_bg.web.view import AppView, app_view
 
@@ -140,6 +141,10 @@ class Service(Protocol):
         """
         ...
 
+    def transcript(self, app: AppName, wanted: Wanted) -> Transcript:
+        """Return what the app's replicas print; it begins when its context is entered."""
+        ...
+
 
 class Order(BaseModel):
     """The body of a command that needs none."""
@@ -258,21 +263,29 @@ class Api:
     # --- common to them ---------------------------------------------------------------------------
 
     def _status(self, request: web.Request) -> AppStatus:
-        """Return the status of the app the request is about."""
-        name = request.match_info["app"]
-        statuses = self._service.statuses
-        status = statuses.get(AppName(name))
-        if status is not None:
-            return status
-        if (trouble := self._service.trouble) is not None:
-            raise Problem(Kind.UNAVAILABLE, f"the apps are not all known yet: {trouble}")
-        known = ", ".join(statuses) or "none"
-        raise Problem(Kind.NOT_FOUND, f"there is no app {name}; there is: {known}")
+        return status_of(self._service, request)
 
     def _view(self, status: AppStatus) -> AppView:
         """Return the view of an app, with what is known of the desired state by now."""
         known = replace(status, desired_error=self._service.desired_error)
         return app_view(known, asyncio.get_running_loop().time())
+
+
+def status_of(service: Service, request: web.Request) -> AppStatus:
+    """Return the status of the app a request is about.
+
+    Raises:
+        Problem: there is no such app, or not all apps are known yet.
+    """
+    name = request.match_info["app"]
+    statuses = service.statuses
+    status = statuses.get(AppName(name))
+    if status is not None:
+        return status
+    if (trouble := service.trouble) is not None:
+        raise Problem(Kind.UNAVAILABLE, f"the apps are not all known yet: {trouble}")
+    known = ", ".join(statuses) or "none"
+    raise Problem(Kind.NOT_FOUND, f"there is no app {name}; there is: {known}")
 
 
 async def _order(request: web.Request, model: type[AnyOrder], example: str) -> AnyOrder:

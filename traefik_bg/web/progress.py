@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from traefik_bg.core.actions import Phase
 from traefik_bg.core.analysis import Verdict
-from traefik_bg.core.evidence import CheckResult, Figures
+from traefik_bg.core.evidence import CheckResult, Figures, Latency
 from traefik_bg.core.model import AppSpec, PreviewShare, RevisionId, Route
 from traefik_bg.core.pace import counted_for, judgement_of, stage
 from traefik_bg.core.rollout import Approval
@@ -66,7 +66,8 @@ class AnswersView(TypedDict):
     p95: float | None
     p99: float | None
     slowest: float | None
-    """The highest latency that is told apart: one that equals it may be any higher one."""
+    """The highest latency that is told apart: one that equals it may be any higher one. None: none
+    of them does."""
 
 
 class CheckView(TypedDict):
@@ -279,17 +280,23 @@ def _answers(s: Situation, roles: dict[RevisionId, str]) -> Iterator[AnswersView
 
 
 def _answer(revision: RevisionId, role: str, figures: Figures) -> AnswersView:
+    known = (latency for latency in figures.latencies.values() if latency is not None)
+    cut = (latency.at_least for latency in known if latency.is_cut)
     return AnswersView(
         revision=revision,
         role=role,
         requests=figures.requests,
         errors=figures.errors,
         error_ratio=round(figures.error_ratio, 6),
-        p50=_rounded(figures.p50),
-        p95=_rounded(figures.p95),
-        p99=_rounded(figures.p99),
-        slowest=figures.slowest,
+        p50=_about(figures.p50),
+        p95=_about(figures.p95),
+        p99=_about(figures.p99),
+        slowest=_rounded(next(cut, None)),
     )
+
+
+def _about(latency: Latency | None) -> float | None:
+    return None if latency is None else _rounded(latency.about)
 
 
 def _rounded(number: float | None) -> float | None:

@@ -1,9 +1,10 @@
 """The service's web server: what it serves, where it listens, and who may give it commands.
 
 Made by `app`, which hands over the service and what else is to be served: `mounts`. Reading is open
-to whoever reaches the address, since nothing secret is told. Commands need the bearer token when
-one is set; without one they are taken from this machine alone: the service listens on loopback
-unless told otherwise, and where it was told otherwise they are refused.
+to whoever reaches the address, since nothing secret is told but what the apps print themselves.
+Commands need the bearer token when one is set; without one they are taken from this machine alone:
+the service listens on loopback unless told otherwise, and where it was told otherwise they are
+refused.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from aiohttp.typedefs import Handler, Middleware
 
 from traefik_bg.core.errors import SettingsError
 from traefik_bg.web.api import Api, Service
+from traefik_bg.web.logs import LogApi
 from traefik_bg.web.problem import Kind, Problem, answering
 
 LARGEST_BODY = 64 * 1024  # bytes; a command is a line
-SHUTDOWN_TIMEOUT = 1.0  # seconds for answers under way at the end; all are short
+SHUTDOWN_TIMEOUT = 1.0  # seconds for answers under way at the end; the long ones are let go
 
 _READING = {"GET", "HEAD", "OPTIONS"}
 _HOW = "set a token with --token-file or TRAEFIK_BG_TOKEN_FILE"
@@ -47,7 +49,7 @@ def application(
     """
     gate = _token_gate(token) if token is not None else _local_gate(is_loopback=is_loopback)
     app = web.Application(middlewares=[answering, gate], client_max_size=LARGEST_BODY)
-    parts: list[Mount] = [_Vitality(service), Api(service), *mounts]
+    parts: list[Mount] = [_Vitality(service), Api(service), LogApi(service), *mounts]
     for part in parts:
         part.add_to(app)
     return app

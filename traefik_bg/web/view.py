@@ -190,6 +190,13 @@ def app_view(status: AppStatus, now: float) -> AppView:
     )
 
 
+def role_of(status: AppStatus, revision: RevisionId) -> str:
+    """Return what a revision is for now, in the words of the view."""
+    seen = status.seen or Observation(app=status.app, desired=None)
+    s = Situation(seen=seen, record=status.record)
+    return _role(s, revision, is_routed=revision in s.routed.weights)
+
+
 # --- the present --------------------------------------------------------------------------------
 
 
