@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class Kind:
     """What a request must have to be let in."""
 
 
-READER = {"Authorization": aiohttp.BasicAuth("reader", "reader").encode()}
+READER = {"Authorization": "Basic " + b64encode(b"reader:reader").decode()}
 KINDS = [
     Kind("shop", "web", "shop.localhost", ("backend",), ("uploads",)),
     Kind("blog", "blog", "www.blog.localhost", ("default",), ("content",)),
