@@ -58,4 +58,6 @@ def test_the_json_schema_describes_apps_and_defaults() -> None:
 
     assert set(schema["properties"]) == {"defaults", "apps", *MODELS}
     assert schema["$defs"]["App"]["additionalProperties"] is False
-    assert {*AppSettings.model_fields, "extends"} == set(schema["$defs"]["App"]["properties"])
+    assert {*AppSettings.model_fields, "compose", "extends"} == set(
+        schema["$defs"]["App"]["properties"]
+    )

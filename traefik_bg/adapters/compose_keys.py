@@ -234,7 +234,9 @@ FILE: Mapping[str, Key] = {
     "name": _no("is not needed: remove it; names of volumes and networks get no prefix here"),
     "networks": _yes("which Docker network a name means"),
     "secrets": _yes(),
-    "services": _no("is Compose's word: write the services under apps"),
+    "services": _no(
+        "is Compose's word: write the services under apps, or have traefik-bg import do it"
+    ),
     "version": _no("is not needed: remove it"),
     "volumes": _yes("which Docker volume a name means, and how it is made"),
 }

@@ -7,6 +7,7 @@ that all mistakes can be told at once.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
@@ -51,8 +52,8 @@ class Documents:
         self.warnings: list[str] = []
         self.broken: set[Place] = set()
         """Values that could not be had; nothing more is to be said of them."""
+        self.environ = environ
         self.variables: Mapping[str, str] = environ
-        self._environ = environ
         self._extended_files: dict[Path, Apps] = {}
 
     def read(self) -> list[Document]:
@@ -63,15 +64,31 @@ class Documents:
 
     def _with_dotenv(self, is_folder: bool) -> Mapping[str, str]:
         """Return the variables of the process, and below them those of the `.env` beside."""
-        path = (self.source if is_folder else self.source.parent) / ".env"
+        beside = self.dotenv(self.source if is_folder else self.source.parent)
+        return ChainMap(dict(self.environ), beside)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Forget the mistakes and warnings of what is read meanwhile."""
+        mistakes, warnings, broken = list(self.mistakes), list(self.warnings), set(self.broken)
+        try:
+            yield
+        finally:
+            self.mistakes[:], self.warnings[:] = mistakes, warnings
+            self.broken.clear()
+            self.broken.update(broken)
+
+    def dotenv(self, folder: Path) -> dict[str, str]:
+        """Return what the `.env` of a folder says, if there is one."""
+        path = folder / ".env"
         content = self.files.content(path)
         if isinstance(content, Unreadable) and content.is_missing:
-            return self._environ
+            return {}
         text = self.text(path, content)
-        found = read_env_file(text or "", str(path), self._environ, outer_wins=True)
+        found = read_env_file(text or "", str(path), self.environ, outer_wins=True)
         self.mistakes.extend(found.mistakes)
         self.warnings.extend(found.warnings)
-        return ChainMap(dict(self._environ), found.values)
+        return found.values
 
     def text(self, path: Path, content: Content) -> str | None:
         """Return the text of a file, if it is one."""
@@ -171,15 +188,23 @@ class Documents:
 
     def _apps_of(self, place: Place, path: Path) -> tuple[Apps, Ready]:
         """Return the apps, or the services, of another file."""
-        if path not in self._extended_files:
-            self._extended_files[path] = self._services(place, path)
 
         def ready(name: str, app: Table) -> Table:
             expansion = Expansion(self.variables, self.mistakes, self.warnings, self.broken)
             table = expansion.expanded(app, f"services.{name}")
             return expansion.with_named_values(table) if isinstance(table, Table) else app
 
-        return self._extended_files[path], ready
+        return self.services_in(place, path), ready
+
+    def services_in(self, place: Place, path: Path) -> Apps:
+        """Return the apps, or the services, of a file named at a place, as they are written.
+
+        Raises:
+            DesiredStateError: it cannot be read, or has none.
+        """
+        if path not in self._extended_files:
+            self._extended_files[path] = self._services(place, path)
+        return self._extended_files[path]
 
     def _services(self, place: Place, path: Path) -> Apps:
         content = self.files.content(path)

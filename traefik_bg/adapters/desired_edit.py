@@ -128,7 +128,9 @@ def _elsewhere(node: yaml.Node, key: str) -> str:
     """Return where an app has its image from, when it is not its own."""
     if key != "image" or _child(node, "<<"):
         return "comes from <<"
-    return "comes from what it extends" if _child(node, "extends") else "is in the defaults"
+    if _child(node, "extends"):
+        return "comes from what it extends"
+    return "comes from its Compose file" if _child(node, "compose") else "is in the defaults"
 
 
 def _child(node: yaml.Node, key: str) -> yaml.Node | None:

@@ -66,8 +66,9 @@ class Expansion:
         return made
 
     def _filled_in(self, scalar: Scalar, place: Place) -> Scalar:
-        text, is_secret = scalar.text, False
+        text, is_secret, written = scalar.text, False, None
         if "$" in text:
+            written = text
             try:
                 made = substitute(text, self.variables)
             except InterpolationError as error:
@@ -84,7 +85,7 @@ class Expansion:
             self.mistakes.append(place.mistake(wrong))
             self.broken.add(place)
             text = ""
-        return Scalar(text, scalar.kind, place, is_secret)
+        return Scalar(text, scalar.kind, place, is_secret, written)
 
     # --- two spellings, one meaning ---------------------------------------------------------------
 
@@ -111,8 +112,16 @@ class Expansion:
                 self.mistakes.append(wrong)
             place = replace(item.place, key=f"{node.place.key}.{name}")
             kind = Kind.TEXT if has_value else Kind.EMPTY
-            entries[name] = Entry(place, Scalar(value, kind, place, item.is_secret))
+            below = Scalar(value, kind, place, item.is_secret, _after(name, item.written))
+            entries[name] = Entry(place, below)
         return Table(node.place, entries)
+
+
+def _after(name: str, written: str | None) -> str | None:
+    """Return how the value of NAME=VALUE is written, where the name has no variable in it."""
+    if written is None or not written.startswith(f"{name}="):
+        return None
+    return written.removeprefix(f"{name}=")
 
 
 def _unusable(text: str) -> str | None:

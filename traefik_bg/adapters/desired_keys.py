@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from traefik_bg.adapters.compose_keys import LATER, refusal
 
-_OF_FILE = {"compose": LATER}
+_OF_FILE = {"compose": "belongs to an app: compose: {file: …, service: …}"}
 
 _OF_APP = {
     "extends": "belongs to an app: the defaults are below all of them anyway",
@@ -20,8 +20,8 @@ _OF_APP = {
     "rule": "belongs under route",
     "strategy": "belongs under rollout",
     "steps": "belongs under rollout",
+    "compose": "belongs to an app: the defaults are below all of them anyway",
     "hooks": LATER,
-    "compose": LATER,
     "update": LATER,
     "analysis": "belongs under rollout",
     "preview": "belongs under rollout",
@@ -30,7 +30,7 @@ _OF_APP = {
 }
 
 _OF_ROLLOUT = {
-    "compose": LATER,
+    "compose": "belongs to an app",
     "update": LATER,
     "checks": "belongs under analysis",
     "until": "belongs to a step",

@@ -27,6 +27,7 @@ from traefik_bg.adapters.desired_tree import (
     noun,
 )
 
+_ORIGINS = {"defaults": "the defaults", "services": "the Compose file"}
 _IN_QUOTES = re.compile(r'"([^"]*)"')
 _OURS = {"mistake", "contradiction"}
 _SHAPES = {
@@ -71,7 +72,7 @@ def placed(root: Entry, keys: Keys, message: str) -> tuple[Place, str]:
     place = locate(root, keys)
     if place.key.startswith(root.place.key):
         return place, message
-    origin = "the defaults" if place.key.startswith("defaults") else "what it extends"
+    origin = _ORIGINS.get(place.key.partition(".")[0], "what it extends")
     return root.place, f"{_spelled(keys)}, from {origin}: {message}"
 
 

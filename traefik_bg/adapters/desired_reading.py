@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from traefik_bg.adapters.desired_app import spec_of
+from traefik_bg.adapters.desired_compose import FromCompose
 from traefik_bg.adapters.desired_declared import Declared
 from traefik_bg.adapters.desired_documents import Document, Documents
 from traefik_bg.adapters.desired_expansion import merged, plain
@@ -50,7 +51,16 @@ def read_desired(
         DesiredStateErrors: it cannot be used; every mistake is in it.
     """
     known = os.environ if environ is None else environ
-    return _Reading(Documents(path, files or Files(), known)).desired()
+    return desired_of(Documents(path, files or Files(), known))
+
+
+def desired_of(documents: Documents) -> Desired:
+    """Return what documents say, wherever they come from.
+
+    Raises:
+        DesiredStateErrors: it cannot be used; every mistake is in it.
+    """
+    return _Reading(documents).desired()
 
 
 class _Reading:
@@ -59,6 +69,7 @@ class _Reading:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._found = documents.read()
+        FromCompose(documents).put_in(self._found)
         self._mistakes = documents.mistakes
         self._warnings = documents.warnings
         self._declared = Declared(documents, self._found)

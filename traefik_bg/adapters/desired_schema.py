@@ -201,7 +201,7 @@ def json_schema() -> dict[str, Any]:
     definitions = app.pop("$defs")
     for mergeable in (app, definitions["MirrorSettings"]):
         mergeable.pop("required", None)  # any key may come from the defaults instead
-    app["properties"]["extends"] = _EXTENDS
+    app["properties"] |= {"extends": _EXTENDS, "compose": _COMPOSE}
     names = {section: model.__name__ for section, model in MODELS.items()}
     definitions |= {model.__name__: model.model_json_schema() for model in MODELS.values()}
     return {
@@ -223,6 +223,13 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+_COMPOSE: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {key: {"type": "string"} for key in ("file", "folder", "project", "service")},
+    "required": ["file", "service"],
+    "patternProperties": {"^x-": {}},
+    "additionalProperties": False,
+}
 _EXTENDS: Mapping[str, Any] = {
     "anyOf": [
         {"type": "string"},

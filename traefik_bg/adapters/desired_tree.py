@@ -50,6 +50,8 @@ class Scalar:
     place: Place
     is_secret: bool = False
     """Whether a variable was put in, so that no message may repeat it."""
+    written: str | None = None
+    """How it stands in the file, if a "$" does: with its variables, and "$$" for a plain one."""
 
     @property
     def shown(self) -> str:

@@ -53,7 +53,7 @@ def check(
     try:
         desired = read_desired(path)
     except DesiredStateErrors as error:
-        _tell_mistakes(error, as_json)
+        tell_mistakes(error, as_json)
         raise typer.Exit(Exit.BAD_INPUT) from error
     for warning in desired.warnings:
         screen.say(f"warning: {screen.clean(warning)}", style="yellow", to=screen.err())
@@ -63,7 +63,8 @@ def check(
         _tell_found(path, desired)
 
 
-def _tell_mistakes(error: DesiredStateErrors, as_json: bool) -> None:
+def tell_mistakes(error: DesiredStateErrors, as_json: bool) -> None:
+    """Print every mistake with file and line, and for programs all of them as JSON."""
     mistakes: tuple[DesiredStateError, ...] = error.errors
     for mistake in mistakes:
         screen.complain(str(mistake))

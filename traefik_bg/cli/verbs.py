@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from traefik_bg import __version__
-from traefik_bg.cli import local, logs, remote
+from traefik_bg.cli import importing, local, logs, remote
 from traefik_bg.cli.frame import Verbs
 from traefik_bg.core.commands import Verb
 
@@ -56,5 +56,8 @@ for _verb in (
     remote.rollback,
     remote.history,
     logs.logs,
+    importing.import_,
 ):
-    verbs.command(short_help=(_verb.__doc__ or "").partition("\n")[0])(_verb)
+    verbs.command(
+        name=_verb.__name__.rstrip("_"), short_help=(_verb.__doc__ or "").partition("\n")[0]
+    )(_verb)
