@@ -132,13 +132,16 @@ async def test_a_service_of_compose_is_taken_over_under_load(scene: Stage) -> No
 
 @pytest.mark.timeout(150)
 async def test_a_compose_file_is_imported_and_taken_over_without_a_hand_edit(scene: Stage) -> None:
-    """Compose's project runs, is imported as it is, and nothing is lost until it has been stopped."""
+    """Compose's project runs and is imported as it is; nothing is lost until it has stopped."""
     await start_compose(scene)
     async with scene.load(seconds=140, **FEW) as meter:
-        words = ["import", str(scene.root), "--output", str(scene.desired), "--project", scene.name]
-        subprocess.run([sys.executable, "-m", "traefik_bg", *words], check=True)
+        importing = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "traefik_bg", "import", scene.root, "--output", scene.desired,
+            "--project", scene.name,
+        )  # fmt: skip
+        assert await importing.wait() == 0
         scene.start_service()
-        await scene.until_settled("v1")
+        await scene.until_settled("v1", within=110)
         await scene.until(lambda _: states(scene) == ["exited", "exited"])
         report = await meter.stop()
     assert_nothing_lost(report)

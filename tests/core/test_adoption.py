@@ -229,6 +229,6 @@ def test_nothing_is_begun_until_it_is_known_whether_it_answers() -> None:
     """The first look knows nothing yet; who has no address, or is late, is not waited for."""
     new = theirs(health=Health.UNKNOWN, age=0.0)
     made = decided((new,), record=Record(), wanted=GREEN)
-    assert (made.actions, made.reason) == ((), "asking whether shop-web-1 answers")
+    assert (made.actions, made.reason) == ((), "waiting for the first answer of shop-web-1")
     for other in (replace(new, address=""), replace(new, age=60.0)):
         assert decided((other,), record=Record(), wanted=GREEN).actions
