@@ -59,6 +59,7 @@ def labels(scene: Stage, **more: str) -> dict[str, str]:
         "traefik.enable": "true",
         "traefik.http.routers.web.rule": f"Host(`{HOST}`)",
         "traefik.http.services.web.loadbalancer.server.port": "8000",
+        "traefik.http.services.web.loadbalancer.healthcheck.path": "/health",
     } | {f"traefik.http.routers.web.{key}": value for key, value in more.items()}
 
 

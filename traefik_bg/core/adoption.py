@@ -81,4 +81,6 @@ def _await_first_probe(s: Situation) -> Decision | None:
     ]
     if not doubtful or s.seen.published is not None:
         return None
-    return Decision(reason=f"waiting for the first answer of {listed(doubtful)}", phase=Phase.STARTING)
+    return Decision(
+        reason=f"waiting for the first answer of {listed(doubtful)}", phase=Phase.STARTING
+    )
