@@ -43,7 +43,7 @@ docs: $(READY) ## write into the documents what they take from the code
 	$(BIN)/python -m tests.documents
 
 laws: $(READY) ## the planner's laws, and that they notice every missing rule
-	$(BIN)/pytest tests/core/test_laws.py tests/core/test_teeth.py $(ARGS)
+	$(BIN)/pytest tests/core/test_laws.py tests/core/test_adoption_laws.py tests/core/test_teeth.py $(ARGS)
 
 integration: $(READY) ## real Docker and real Traefik in a world of their own (Linux, root)
 	scripts/testbed $(BIN)/pytest integration $(ARGS)

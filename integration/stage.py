@@ -33,6 +33,7 @@ HOST = "sample.localhost"
 APP = "sample"
 SAMPLE = os.environ.get("TESTBED_SAMPLE_IMAGE", "traefik-bg-sample")
 TRAEFIK = os.environ.get("TRAEFIK_IMAGE", "traefik-bg/traefik:local")
+SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 # as in config/traefik.yaml
 BUCKETS = "0.005,0.01,0.015,0.025,0.035,0.05,0.075,0.1,0.15,0.25,0.35,0.5,0.75,1,1.5,2.5,5"
 QUICK = {"BIND_AFTER": "0.2", "READY_AFTER": "0.2"}  # where the app's start is not the point
@@ -62,6 +63,8 @@ class Stage:
 
     root: Path
     provider: Provider = Provider.FILE
+    watches_docker: bool = False
+    """Whether Traefik routes by the labels of this network's containers, too."""
     number: int = field(default_factory=lambda: next(_numbers))
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
@@ -144,9 +147,16 @@ class Stage:
             "--providers.http.pollinterval=5ms",
             "--providers.http.polltimeout=30s",
         )
+        labels = (
+            "--providers.docker=true",
+            "--providers.docker.exposedbydefault=false",
+            f"--providers.docker.network={self.name}",
+            f"--providers.docker.constraints=Label(`stage`, `{self.name}`)",
+        )
         docker(
             "run", "-d", "--name", f"{self.name}-traefik", "--network", self.name,
-            "--ip", self.traefik_address, "-v", f"{self.root}/routing:/routing", TRAEFIK,
+            "--ip", self.traefik_address, "-v", f"{self.root}/routing:/routing",
+            *(("-v", f"{SOCKET}:/var/run/docker.sock") if self.watches_docker else ()), TRAEFIK,
             "--entrypoints.web.address=:80",
             "--entrypoints.web.transport.respondingtimeouts.readtimeout=0s",
             "--entrypoints.web.transport.lifecycle.gracetimeout=10s",
@@ -159,6 +169,7 @@ class Stage:
             "--providers.providersthrottleduration=0s",
             "--providers.file.directory=/routing/dynamic", "--log.level=WARN",
             *(provider if self.provider is Provider.HTTP else ()),
+            *(labels if self.watches_docker else ()),
         )  # fmt: skip
 
     def start_service(self, *, module: Sequence[str] = ("traefik_bg",)) -> None:
@@ -365,9 +376,11 @@ def serves(app: Mapping[str, Any], version: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def stage(root: Path, provider: Provider = Provider.FILE) -> AsyncIterator[Stage]:
+async def stage(
+    root: Path, provider: Provider = Provider.FILE, *, watches_docker: bool = False
+) -> AsyncIterator[Stage]:
     """Set up a stage with Traefik running; the service is the test's to start."""
-    made = Stage(root=root, provider=provider)
+    made = Stage(root=root, provider=provider, watches_docker=watches_docker)
     made.build()
     try:
         made.start_traefik()

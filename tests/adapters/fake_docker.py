@@ -7,9 +7,10 @@ import base64
 import contextlib
 import io
 import json
+import re
 import tarfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,21 @@ class FakeDocker:
         self.containers[key] = found
         return found
 
+    def add_theirs(
+        self, name: str, labels: Mapping[str, str] | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        """Let there be a container that others made."""
+        found = self.add(name, **changes)
+        found["Config"]["Labels"] = dict(labels or {})
+        return found
+
     def find(self, key: str) -> dict[str, Any] | None:
         return next((c for c in self.containers.values() if key in (c["Id"], c["Name"][1:])), None)
 
-    async def emit(self, container_id: str, app: str = "web") -> None:
-        event = {"Actor": {"ID": container_id, "Attributes": {"traefik-bg.app": app}}}
+    async def emit(self, container_id: str, app: str = "web", **labels: str) -> None:
+        """Say that something happened to a container of ours, or to one with these labels."""
+        ours = {"traefik-bg.app": app, "traefik-bg.instance": "mine"}
+        event = {"Actor": {"ID": container_id, "Attributes": labels or ours}}
         for stream in self.streams:
             await stream.write(json.dumps(event).encode() + b"\n")
 
@@ -135,7 +146,9 @@ class FakeDocker:
 
     async def list(self, request: web.Request) -> web.Response:
         filters = json.loads(request.query["filters"])
-        owner = filters["label"][0].partition("=")[2]
+        labels = dict(label.split("=", 1) for label in filters.get("label", ()))
+        labels.pop("traefik-bg.app", None)  # it may list more than it was asked for
+        names = filters.get("name")
         return web.json_response(
             [
                 {
@@ -146,7 +159,8 @@ class FakeDocker:
                     "NetworkSettings": found["NetworkSettings"],
                 }
                 for found in self.containers.values()
-                if found["Config"]["Labels"]["traefik-bg.instance"] == owner
+                if labels.items() <= found["Config"]["Labels"].items()
+                and (names is None or any(re.search(name, found["Name"]) for name in names))
             ]
         )
 

@@ -105,7 +105,7 @@ def test_two_names_do_not_become_one(shop: Shop) -> None:
         (["traefik.http.routers.web.rule: Host(`a`) && PathPrefix(`/b`)"],
          Route(rule="Host(`a`) && PathPrefix(`/b`)", priority=30)),
         (["traefik.http.routers.web.rule: HostRegexp(`^.+\\.a$$`)"], Route(rule="HostRegexp(`^.+\\.a$`)", priority=22)),
-        (["traefik.http.routers.web.rule: 'Host(`a`, `b`)'"], Route(rule="(Host(`a`) || Host(`b`))")),
+        (["traefik.http.routers.web.rule: 'Host(`a`, `b`)'"], Route(rule="(Host(`a`) || Host(`b`))", priority=25)),
         (["traefik.enable: true"], Route(rule="Host(`web-shop`)", priority=17)),
         (["traefik.http.routers.web.entrypoints: web"], Route(rule="Host(`web-shop`)", priority=17, entrypoints=("web",))),
         ([HOST, "traefik.http.routers.web.middlewares: a@file,b"], Route(rule=PLAIN.rule, priority=24, middlewares=("a@file", "b@docker"))),

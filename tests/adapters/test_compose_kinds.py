@@ -78,7 +78,7 @@ def test_a_blog_in_the_words_of_traefik_2() -> None:
         "(Host(`blog.localhost`) || Host(`www.blog.localhost`))",
         "Host(`blog.localhost`) && PathPrefix(`/admin`)",
     ]
-    assert [route.priority for route in blog.routes] == [None, 1001]
+    assert [route.priority for route in blog.routes] == [55, 1001]
     assert (blog.health.path, container(blog)["environment"]["BLOG_DEBUG"]) == ("/health", "no")
     assert [volume["source"] for volume in container(blog)["volumes"]] == [
         "blog_content",

@@ -226,7 +226,8 @@ def test_the_first_lines_say_what_to_do(shop: Shop) -> None:
     )
     assert "docker network create edge; docker network create shop_back" in said
     assert "docker volume create shop_up" in said
-    assert "docker compose stop web" in said
+    assert "once those are good the old containers are stopped, not removed" in said
+    assert "So that Compose does not start web again" in said
 
 
 def test_the_network_is_the_one_that_traefik_is_in(shop: Shop) -> None:

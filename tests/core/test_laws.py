@@ -112,6 +112,10 @@ GIVEN_UP = 100.0
 """Seconds after which nobody waits any more for a replica that is not healthy."""
 
 
+STUCK = {Phase.WAITING, Phase.BLOCKED}
+"""Where somebody else is to do something first."""
+
+
 def settle(world: FaultyWorld, *, looks: int = 400) -> None:
     """Let the service work in a quiet world until it has nothing left to do."""
     for _ in range(looks):
@@ -176,7 +180,7 @@ def assert_settled(world: FaultyWorld) -> None:
         assert world.published is None, "L1: an unwanted app is still routed"
         assert record == Record(), "L1: an unwanted app is still remembered"
         return
-    if desired.hold or made.phase is Phase.WAITING or answers_badly_for_ever(world, made):
+    if desired.hold or made.phase in STUCK or answers_badly_for_ever(world, made):
         return
     assert record.deployment is None, f"L1: a deployment never ends: {made.reason}"
     wanted = desired
@@ -314,14 +318,17 @@ class Walk(RuleBasedStateMachine):
         if routing is not None and routing.shares:
             assert sum(routing.weights.values()) == 100
 
-    def teardown(self) -> None:
-        if not hasattr(self, "world"):
-            return
+    def calm_down(self) -> None:
+        """End every fault, and let the service finish."""
         if self.world.record.paused:
             self.world.command(Verb.RESUME)
         quiet(self.world)
         settle(self.world)
-        assert_settled(self.world)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.calm_down()
+            assert_settled(self.world)
 
 
 class TestLaws(Walk.TestCase):  # type: ignore[misc, valid-type]

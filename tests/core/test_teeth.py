@@ -13,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.core.test_adoption_laws import TakingOver
 from tests.core.test_laws import Walk
 from traefik_bg.core import (
+    adoption,
     pace,
     planner,
     recreate_rules,
@@ -39,9 +41,13 @@ LOOK_LONG_ENOUGH = settings(
 )
 
 
-def walk() -> None:
+def walk(through: type[Walk] = Walk) -> None:
     """Walk until a law breaks, or for long."""
-    run_state_machine_as_test(Walk, settings=LOOK_LONG_ENOUGH)
+    run_state_machine_as_test(through, settings=LOOK_LONG_ENOUGH)
+
+
+WITH_OTHERS = {adoption.heed_claims, adoption.route_what_serves}
+"""What matters only where others have started something."""
 
 
 BY_EXAMPLE = {rollout_rules.let_sessions_end, rollout_rules.keep_sessions}
@@ -60,7 +66,7 @@ def test_no_rule_can_be_left_out(rule: Callable[..., Any], monkeypatch: pytest.M
     rest = tuple(other for other in planner.RULES if other is not rule)
     monkeypatch.setattr(planner, "RULES", rest)
     with pytest.raises((AssertionError, StopIteration, ExceptionGroup)):
-        walk()
+        walk(TakingOver if rule in WITH_OTHERS else Walk)
 
 
 CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
@@ -81,6 +87,14 @@ CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
     (traffic_rules, "needs_rehearsal", lambda *_: False),
     (planner, "_without_old_rejection", lambda _, record: record),
 ]
+
+
+def test_what_would_lose_requests_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planner that does not read the labels of what it stops breaks a law."""
+    for module in (replica_rules, recreate_rules):
+        monkeypatch.setattr(module, "would_lose", lambda *_: None)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        walk(TakingOver)
 
 
 @pytest.mark.parametrize(

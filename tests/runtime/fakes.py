@@ -25,7 +25,16 @@ from traefik_bg.core.errors import (
     SpecRefused,
     StoreUnavailable,
 )
-from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId, Routing
+from traefik_bg.core.model import (
+    ADOPTED,
+    Adoption,
+    AppName,
+    AppSpec,
+    HealthPolicy,
+    ReplicaName,
+    RevisionId,
+    Routing,
+)
 from traefik_bg.core.observation import ContainerState
 from traefik_bg.core.ports import Container, DesiredState, ProbeResult, RoutingState, Wake
 from traefik_bg.core.record import Record
@@ -126,6 +135,11 @@ class Box:
         return 500 if fades is not None and now() > self.started_at + fades else self.behaves.status
 
 
+def is_adopted(box: Box, adopt: Adoption | None) -> bool:
+    """Tell whether the desired state names this container that others made."""
+    return adopt is not None and (bool(adopt.project) or box.name in adopt.containers)
+
+
 class FakeEngine:
     """Docker with its images and its registry; implements `ports.Engine` and `ports.Images`."""
 
@@ -163,6 +177,16 @@ class FakeEngine:
             self._run(self.boxes[name])
             self.boxes[name].started_at = self.boxes[name].changed_at = -1000.0
         return self.of(spec.revision)
+
+    def given_theirs(self, spec: AppSpec, *names: str) -> list[Box]:
+        """Let there be containers that others started of this image."""
+        for number, name in enumerate(map(ReplicaName, names)):
+            box = self._box(name, number, spec, self.images[spec.image])
+            box.revision = ADOPTED
+            self.boxes[name] = box
+            self._run(box)
+            box.started_at = box.changed_at = -1000.0
+        return self.of(ADOPTED)
 
     def of(self, revision: RevisionId) -> list[Box]:
         """Return the containers of a revision, by name."""
@@ -202,11 +226,15 @@ class FakeEngine:
 
     # --- the port: looking ------------------------------------------------------------------------
 
-    async def containers(self, app: AppName) -> Sequence[Container]:
-        """Return all containers of an app."""
+    async def containers(self, app: AppName, adopt: Adoption | None = None) -> Sequence[Container]:
+        """Return all containers of an app, and those it adopts."""
         return await self._ask(
             "containers",
-            lambda: [self._described(box) for box in self.boxes.values() if box.app == app],
+            lambda: [
+                self._described(box)
+                for box in self.boxes.values()
+                if box.app == app and (box.revision != ADOPTED or is_adopted(box, adopt))
+            ],
         )
 
     async def apps(self) -> frozenset[AppName]:

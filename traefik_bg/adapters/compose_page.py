@@ -90,11 +90,14 @@ def _head(told: Page) -> Iterator[str]:
     yield from comment("Before the first deployment:")
     for number, step in enumerate(_steps(told), 1):
         yield from comment(f"{number}. {step}", hang="   ")
-    yield from comment("Then, once `traefik-bg status` says that an app is settled:")
-    services = " ".join(dict.fromkeys(found.name for found in told.apps.values()))
+    services = ", ".join(dict.fromkeys(found.name for found in told.apps.values()))
     yield from comment(
-        f"docker compose stop {services}: Traefik sends nothing there any more. So that Compose "
-        "does not start them again, take them out of its file or give them profiles: [replaced]."
+        "Then start traefik-bg. It takes over from the containers that Compose runs: their traffic "
+        "goes to new replicas, and once those are good the old containers are stopped, not removed."
+    )
+    yield from comment(
+        f"So that Compose does not start {services} again, take it out of its file or give it "
+        "profiles: [replaced]."
     )
 
 
@@ -239,6 +242,8 @@ def _remarks(app: str, found: Understood) -> Remarks:
         "past Traefik: new replicas too, before they are proven.",
         (app, "route", "priority"): "One above that of Compose's own container, so that all "
         "requests come here while both run; it can go when that is stopped.",
+        (app, "adopt"): "What Compose runs of it now. It serves until new replicas are good, and "
+        "is stopped then, not removed; this can go afterwards.",
         (app, "labels", "traefik.enable"): "Routes come from traefik-bg: Traefik's Docker provider "
         "leaves the replicas alone.",
     }  # fmt: skip

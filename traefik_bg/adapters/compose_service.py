@@ -39,7 +39,7 @@ from traefik_bg.adapters.desired_tree import Entry, Items, Place, Scalar, Table
 
 _NO_UDP = "UDP has no connections to drain, so it cannot be switched"
 NO_PORT = "80"  # says nothing where a HEALTHCHECK decides and no request comes
-FIRST = ("image", "port", "replicas", "route", "health", "rollout")
+FIRST = ("image", "port", "replicas", "route", "health", "rollout", "adopt")
 """The keys that are ours, in the order in which people look for them."""
 
 
@@ -149,8 +149,16 @@ class Understanding:
         if health is not None:
             made.app["health"] = health
         self._may_run_twice()
+        made.app["adopt"] = self._adopted()
         self._rest(routers)
         return made
+
+    def _adopted(self) -> Entry:
+        """Return the containers that Compose runs of it now, if it does."""
+        names = {"project": self._file.project, "service": self._name}
+        place = self.place
+        node = table(place, {key: word(name, place) for key, name in names.items()})
+        return Entry(place, node)
 
     def _mistake(self, message: str, place: Place | None = None) -> None:
         self._file.documents.mistakes.append((place or self.place).mistake(message))

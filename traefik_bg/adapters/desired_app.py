@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from traefik_bg.adapters.desired_adopt import AdoptSettings
 from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
 from traefik_bg.adapters.desired_declared import Declared
 from traefik_bg.adapters.desired_rollout import (
@@ -18,8 +19,9 @@ from traefik_bg.adapters.desired_rollout import (
     RolloutSettings,
     StepSettings,
 )
-from traefik_bg.adapters.desired_route import RouteSettings
+from traefik_bg.adapters.desired_route import EVERY_CONNECTION, RouteSettings
 from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, HealthSettings
+from traefik_bg.core.matchers import default_priority
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Route, canonical_json
 from traefik_bg.core.rollout import (
     Analysis,
@@ -53,11 +55,12 @@ def spec_of(name: str, settings: AppSettings, declared: Declared) -> AppSpec:
         port=settings.port,
         container=canonical_json(declared.put_in(settings, _container(settings))),
         replicas=settings.replicas,
-        routes=tuple(_route(route) for route in settings.route),
+        routes=tuple(_route(route, settings.adopt) for route in settings.route),
         health=_health(settings.health),
         rollout=_rollout(settings.rollout),
         sticky=any(route.sticky for route in settings.route),
         hold=settings.hold,
+        adopt=settings.adopt.adoption if settings.adopt is not None else None,
     )
 
 
@@ -83,15 +86,19 @@ def _pruned(value: Any) -> Any:
     return {key: item for key, item in inner.items() if item != {}}
 
 
-def _route(route: RouteSettings) -> Route:
-    tls = None
+def _route(route: RouteSettings, adopt: AdoptSettings | None) -> Route:
+    """Return a route; where it takes over from a container's own label, it wins over that one."""
+    tls, priority = None, route.priority
+    if priority is None and adopt is not None:
+        rule = route.traefik_rule
+        priority = 1 if rule == EVERY_CONNECTION else default_priority(rule) + 1
     if route.tls is not None:
         tls = canonical_json(route.tls.model_dump(exclude_none=True, exclude_defaults=True))
     return Route(
         rule=route.traefik_rule,
         entrypoints=tuple(sorted(set(route.entrypoints))),
         middlewares=tuple(route.middlewares),
-        priority=route.priority,
+        priority=priority,
         tls=tls,
         protocol=route.protocol,
     )

@@ -29,7 +29,7 @@ KEY = "compose"
 KNOWN = ("file", "folder", "project", "service")
 
 _NEEDED = {"file": "the Compose file", "service": "which of its services"}
-_WHOLE = ("route", "rollout")
+_WHOLE = ("route", "rollout", "adopt")
 """What an app says itself stands alone: halves of two routes make none."""
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from traefik_bg.adapters.desired_adopt import AdoptSettings
 from traefik_bg.adapters.desired_container import ContainerSettings
 from traefik_bg.adapters.desired_declarations import MODELS
 from traefik_bg.adapters.desired_mapping import Composed, Strict, has_no_effect
@@ -25,6 +26,7 @@ from traefik_bg.adapters.desired_values import (
     Between,
     OneOf,
     OneOrMany,
+    OrOff,
     PositiveSeconds,
     Switch,
     Text,
@@ -151,7 +153,9 @@ def _pull_policy(value: Any) -> str:
 class AppSettings(ContainerSettings):
     """One app: what runs, where requests come from, when it is healthy, how it is replaced."""
 
-    own_keys = frozenset({"image", "port", "replicas", "route", "health", "rollout", "hold"})
+    own_keys = frozenset(
+        {"image", "port", "replicas", "route", "health", "rollout", "hold", "adopt"}
+    )
 
     image: Annotated[Text, AfterValidator(_image)] = Field(
         description="what to run, such as ghcr.io/acme/web:1.4.2"
@@ -166,6 +170,7 @@ class AppSettings(ContainerSettings):
     health: HealthSettings = HealthSettings()
     rollout: RolloutSettings = RolloutSettings()
     hold: Switch = False
+    adopt: Annotated[AdoptSettings | None, OrOff(), AlsoAs("string")] = None
     env_file: Annotated[
         list[Annotated[EnvFileSettings, AlsoAs("string")]], OneOrMany(), BeforeValidator(as_list)
     ] = Field(default_factory=list)

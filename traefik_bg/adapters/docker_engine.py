@@ -7,6 +7,7 @@ container by its id, only after Docker's description of that very id has shown o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,6 +17,7 @@ import structlog
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
+from traefik_bg.adapters.docker_adoption import Adopted
 from traefik_bg.adapters.docker_connection import ACT_TIMEOUT, ASK_TIMEOUT, Connection
 from traefik_bg.adapters.docker_errors import (
     is_gone,
@@ -41,7 +43,7 @@ from traefik_bg.adapters.docker_settings import (
 )
 from traefik_bg.adapters.vault import Vault
 from traefik_bg.core.errors import Conflict, EngineUnavailable, SpecRefused
-from traefik_bg.core.model import AppName, AppSpec, ReplicaName
+from traefik_bg.core.model import Adoption, AppName, AppSpec, ReplicaName
 from traefik_bg.core.ports import Container, Wake
 
 T = TypeVar("T")
@@ -71,6 +73,7 @@ class DockerEngine:
         self._wake = wake
         self._docker = Connection(base_url)
         self._inventory = Inventory(self._docker, instance, network, wake)
+        self._adopted = Adopted(self._docker, network)
         self._filling = Filling(self._docker, instance, vault or Vault())
         self._events: EventStream | None = None
         self.logs = DockerLogs(self._docker, instance)
@@ -79,7 +82,6 @@ class DockerEngine:
     async def __aenter__(self) -> Self:
         self._events = EventStream(
             self._docker,
-            self._instance,
             opened=self._look_at_everything,
             seen=self._look_at,
             lost=self._inventory.distrust,
@@ -103,20 +105,27 @@ class DockerEngine:
         self._inventory.trust()
         self._wake(None)
 
-    def _look_at(self, container_id: str, app: AppName | None) -> None:
-        self._inventory.forget(container_id)
+    def _look_at(self, container_id: str, attributes: Mapping[str, str]) -> None:
+        if attributes.get(INSTANCE_LABEL) == self._instance:
+            self._inventory.forget(container_id)
+            app = AppName(attributes[APP_LABEL]) if APP_LABEL in attributes else None
+        else:
+            app = self._adopted.app_of(attributes)
         if app is not None:
             self._wake(app)
 
     # --- what there is ----------------------------------------------------------------------------
 
-    async def containers(self, app: AppName) -> Sequence[Container]:
-        """Return all containers of an app, whatever their state; listed after this call.
+    async def containers(self, app: AppName, adopt: Adoption | None = None) -> Sequence[Container]:
+        """Return all containers of an app, and those to be adopted; listed after this call.
 
         Raises:
             EngineUnavailable: Docker did not answer.
         """
-        return await self._inventory.containers(app)
+        ours, adopted = await asyncio.gather(
+            self._inventory.containers(app), self._adopted.containers(app, adopt)
+        )
+        return (*ours, *adopted)
 
     async def apps(self) -> frozenset[AppName]:
         """Return the names of all apps that have a container.
@@ -195,7 +204,8 @@ class DockerEngine:
         found = await self._ours(name)
         if found is None:
             raise Conflict(f"{name} is gone")
-        await self._filling.fill(name, found)
+        if found["Id"] not in self._adopted:
+            await self._filling.fill(name, found)
         container_id, is_paused = found["Id"], found["State"]["Paused"]
         try:
             if is_paused:
@@ -239,6 +249,8 @@ class DockerEngine:
         if found is None:
             return
         container_id = found["Id"]
+        if container_id in self._adopted:
+            raise SpecRefused(f"{name} is not ours to remove: it was adopted")
         try:
             await self._act(lambda docker: docker.remove_container(container_id, v=True))
         except APIError as error:
@@ -293,6 +305,8 @@ class DockerEngine:
     async def _ours(self, name: ReplicaName) -> _Description | None:
         """Return Docker's description of our container of that name; None when there is none.
 
+        What an app has adopted counts as ours.
+
         Raises:
             EngineUnavailable: Docker did not answer.
             SpecRefused: the name belongs to a stranger.
@@ -304,7 +318,7 @@ class DockerEngine:
                 return None
             raise unexpected(error, f"inspect {name}") from error
         owner = (found["Config"].get("Labels") or {}).get(INSTANCE_LABEL)
-        if owner == self._instance:
+        if owner == self._instance or found["Id"] in self._adopted:
             return found
         whose = f"instance {owner!r}" if owner else "someone else"
         raise SpecRefused(

@@ -1,8 +1,11 @@
 """Listens to Docker: a thread that says that something happened, and when it could not hear.
 
-An event says look, never what: it carries a container's id and its app's name. The stream of
-Docker's API ends normally when the connection is lost, so the thread reconnects for ever; whoever
-listens must look at everything each time it is opened, because what happened in between is unknown.
+An event says look, never what: it carries a container's id and what Docker knows it by. Those of
+all containers come, for what others started may be adopted; whoever listens knows its own.
+
+The stream of Docker's API ends normally when the connection is lost, so the thread reconnects for
+ever; whoever listens must look at everything each time it is opened, because what happened in
+between is unknown.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,9 +25,7 @@ import urllib3
 from docker import APIClient
 
 from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection, ended, hang_up
-from traefik_bg.adapters.docker_settings import APP_LABEL, INSTANCE_LABEL
 from traefik_bg.core.errors import EngineUnavailable
-from traefik_bg.core.model import AppName
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -43,14 +44,12 @@ class EventStream:
     def __init__(
         self,
         connection: Connection,
-        instance: str,
         *,
         opened: Callable[[], None],
-        seen: Callable[[str, AppName | None], None],
+        seen: Callable[[str, Mapping[str, str]], None],
         lost: Callable[[], None],
     ) -> None:
         self._connection = connection
-        self._instance = instance
         self._opened, self._seen, self._lost = opened, seen, lost
         self._loop = asyncio.get_running_loop()
         self._closing = threading.Event()
@@ -92,9 +91,8 @@ class EventStream:
             self._report_opened()
             try:
                 for event in _events(response):
-                    labels = event.get("Actor", {}).get("Attributes", {})
-                    app = labels.get(APP_LABEL)
-                    self._post(self._seen, event["Actor"]["ID"], AppName(app) if app else None)
+                    attributes = event.get("Actor", {}).get("Attributes") or {}
+                    self._post(self._seen, event["Actor"]["ID"], attributes)
             except requests.exceptions.ConnectionError as error:
                 if any(
                     isinstance(item, urllib3.exceptions.ReadTimeoutError) for item in error.args
@@ -107,11 +105,7 @@ class EventStream:
 
     def _subscribe(self) -> requests.Response:
         client = self._connection.client()
-        filters = {
-            "type": ["container"],
-            "label": [f"{INSTANCE_LABEL}={self._instance}"],
-            "event": _EVENTS,
-        }
+        filters = {"type": ["container"], "event": _EVENTS}
         params: dict[str, Any] = {"filters": json.dumps(filters)}
         if (now := _clock(client)) is not None:
             params["since"] = now

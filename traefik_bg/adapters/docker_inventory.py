@@ -259,16 +259,29 @@ def row(item: Mapping[str, Any], network: str) -> Row:
 
 
 def container(item: Mapping[str, Any], network: str) -> Container:
-    """Return a container as Docker's inspection describes it."""
-    state, labels = item["State"], item["Config"]["Labels"]
-    number = labels.get(REPLICA_LABEL, "")
+    """Return a container of ours as Docker's inspection describes it."""
+    labels = item["Config"]["Labels"]
+    return described(
+        item,
+        network,
+        app=AppName(labels[APP_LABEL]),
+        revision=RevisionId(labels.get(REVISION_LABEL, "")),
+        number=labels.get(REPLICA_LABEL, ""),
+    )
+
+
+def described(
+    item: Mapping[str, Any], network: str, *, app: AppName, revision: RevisionId, number: str
+) -> Container:
+    """Return whose container this is, and how, as Docker's inspection describes it."""
+    state = item["State"]
     status = _state(state["Status"])
     has_ended = status in {ContainerState.EXITED, ContainerState.RESTARTING}
     started = state["StartedAt"]
     return Container(
         name=ReplicaName(item["Name"].removeprefix("/")),
-        app=AppName(labels[APP_LABEL]),
-        revision=RevisionId(labels.get(REVISION_LABEL, "")),
+        app=app,
+        revision=revision,
         number=int(number) if number.isdecimal() else 0,
         id=item["Id"],
         state=status,

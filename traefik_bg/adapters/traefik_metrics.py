@@ -40,7 +40,7 @@ from traefik_bg.adapters.traefik_client import Endpoint, NoAnswer, TraefikClient
 from traefik_bg.adapters.traefik_confirmation import new_session
 from traefik_bg.core.errors import RouterUnavailable
 from traefik_bg.core.evidence import Tally
-from traefik_bg.core.model import REVISION_LENGTH, AppName, RevisionId
+from traefik_bg.core.model import ADOPTED, REVISION_LENGTH, AppName, RevisionId
 from traefik_bg.core.names import balancer_name
 from traefik_bg.core.tally import added, growth
 
@@ -57,7 +57,7 @@ _LONG_LIVED = frozenset({"websocket", "sse"})
 # one; finding the lines of each app takes 35 ms (measured).
 _LINE = re.compile(
     rf'^(?:{_REQUESTS}|{_BUCKET})\{{[^\n]*?service="'
-    rf'(?P<app>[^"\n]+)-[0-9a-f]{{{REVISION_LENGTH}}}@(?:file|http)"[^\n]*$',
+    rf'(?P<app>[^"\n]+)-(?:[0-9a-f]{{{REVISION_LENGTH}}}|{ADOPTED})@(?:file|http)"[^\n]*$',
     re.MULTILINE,
 )
 

@@ -21,6 +21,8 @@ class Phase(StrEnum):
     PULLING = "pulling"
     STARTING = "starting"
     WAITING = "waiting for approval"
+    BLOCKED = "blocked"
+    """Nothing goes on until the desired state is mended."""
     SHIFTING = "shifting"
     CONFIRMING = "confirming"
     BAKING = "baking"

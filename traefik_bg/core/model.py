@@ -25,6 +25,10 @@ Json = NewType("Json", str)
 REVISION_LENGTH = 8  # hex digits; 32 bits are plenty among the handful of revisions of one app
 
 
+ADOPTED = RevisionId("adopted")
+"""The revision of what ran before traefik-bg did: its settings are known to nobody."""
+
+
 def canonical_json(value: object) -> Json:
     """Return `value` as canonical JSON."""
     return Json(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
@@ -75,6 +79,20 @@ class HealthPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """Which containers that others started serve the app until its first deployment is over.
+
+    They are found by Compose's labels, or by their names.
+    """
+
+    project: str = ""
+    service: str = ""
+    containers: tuple[str, ...] = ()
+    port: int | None = None
+    """Where they listen; None: where the app does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppSpec:
     """What the user wants of one app."""
 
@@ -89,6 +107,7 @@ class AppSpec:
     rollout: Rollout = field(default_factory=Rollout)
     sticky: bool = False
     hold: bool = False
+    adopt: Adoption | None = None
 
     @property
     def revision(self) -> RevisionId:
@@ -97,8 +116,8 @@ class AppSpec:
 
     @property
     def digest(self) -> str:
-        """The fingerprint of the whole spec: a rejection holds until it changes."""
-        return digest(asdict(self))
+        """The fingerprint of all that is tried: a rejection holds until it changes."""
+        return digest({key: value for key, value in asdict(self).items() if key != "adopt"})
 
 
 # --- what is routed -------------------------------------------------------------------------------

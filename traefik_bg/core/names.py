@@ -25,7 +25,7 @@ LATE = "traefik-bg-late"
 """The middleware that tells a client that nothing served for too long."""
 
 _DERIVED = re.compile(
-    r"-(guard|caught|mirrored|held|(trial|preview|kept|mirrored)-\d+|route-\d+(-guard)?|[0-9a-f]{8})$"
+    r"-(guard|caught|mirrored|held|(trial|preview|kept|mirrored)-\d+|route-\d+(-guard)?|adopted|[0-9a-f]{8})$"
 )
 _ROUTER = re.compile(r"-((trial|preview|kept|mirrored)-\d+|held|(route-\d+-)?guard|route-\d+)$")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from traefik_bg.core.evidence import CheckResult, Evidence
-from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing
+from traefik_bg.core.model import ADOPTED, AppName, AppSpec, ReplicaName, RevisionId, Routing
 
 
 class ContainerState(StrEnum):
@@ -32,6 +32,17 @@ class Health(StrEnum):
     STARTING = "starting"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A router that a container's own labels make, which is gone when the container stops."""
+
+    router: str
+    rule: str
+    priority: int
+    entrypoints: tuple[str, ...] = ()
+    has_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +74,13 @@ class Replica:
     idle_for: float | None = None
     """Seconds it has been without an open connection; None: it has some, or we cannot count."""
     open_connections: int | None = None
+    claims: tuple[Claim, ...] = ()
+    """What its own labels have Traefik send to it; only what was adopted has some."""
+
+    @property
+    def is_adopted(self) -> bool:
+        """Tell whether others made it: it is never created nor removed."""
+        return self.revision == ADOPTED
 
     @property
     def is_running(self) -> bool:

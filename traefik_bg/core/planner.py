@@ -18,7 +18,8 @@ S3 Never empty by our hand. While an app is desired and something of it is healt
    ours leaves it without traffic.
 S4 Blue outlives doubt. Replicas of the good revision stay until green has baked.
 S5 Unknown is not empty. No observation, no plan. Unknown health neither promotes nor rejects.
-S6 Ours only. Only containers that carry our labels for this instance are touched.
+S6 Ours only. Only containers that carry our labels for this instance are touched. What the desired
+   state adopts may be started and stopped beside, never made nor removed.
 S7 No stranger behind an address. No published address ever belongs to a container other than the
    one it was written for: a dead replica leaves the routing at once.
 S8 Never twice. Where the strategy is recreate, no replica is started while one of another revision
@@ -41,6 +42,7 @@ from dataclasses import replace
 
 from traefik_bg.core import verdict
 from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
+from traefik_bg.core.adoption import heed_claims, route_what_serves
 from traefik_bg.core.decision import Decision, counted
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.pins import pinned
@@ -179,6 +181,8 @@ RULES: tuple[Callable[[Situation], Decision | None], ...] = (
     go_home,
     keep_routing_true,
     unroute_unwanted_app,
+    heed_claims,
+    route_what_serves,
     hold_still,
     retire,
     make_way,

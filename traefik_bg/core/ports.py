@@ -12,8 +12,16 @@ from typing import Protocol
 
 from traefik_bg.core.actions import Ending
 from traefik_bg.core.evidence import CheckResult, Tally
-from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId, Routing
-from traefik_bg.core.observation import ContainerState, Health
+from traefik_bg.core.model import (
+    Adoption,
+    AppName,
+    AppSpec,
+    HealthPolicy,
+    ReplicaName,
+    RevisionId,
+    Routing,
+)
+from traefik_bg.core.observation import Claim, ContainerState, Health
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Check
 
@@ -23,7 +31,7 @@ Wake = Callable[[AppName | None], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container of ours as Docker describes it now."""
+    """A container of ours, or one that was adopted, as Docker describes it now."""
 
     name: ReplicaName
     app: AppName
@@ -40,15 +48,19 @@ class Container:
     pid: int = 0
     exit_code: int | None = None
     restarts: int = 0
+    claims: tuple[Claim, ...] = ()
     docker_health: Health | None = None
     """Docker's own HEALTHCHECK verdict; None: the container has no such check."""
 
 
 class Engine(Protocol):
-    """Docker, or what speaks like it. Only containers of this instance are seen or touched (S6)."""
+    """Docker, or what speaks like it. Only containers of this instance are seen or touched (S6).
 
-    async def containers(self, app: AppName) -> Sequence[Container]:
-        """Return all containers of an app, whatever their state.
+    What is adopted is seen too, and may be started and stopped, never made nor removed.
+    """
+
+    async def containers(self, app: AppName, adopt: Adoption | None = None) -> Sequence[Container]:
+        """Return all containers of an app, and those to be adopted, whatever their state.
 
         Raises:
             EngineUnavailable: Docker did not answer.

@@ -18,6 +18,7 @@ from traefik_bg.core.actions import (
     seconds_left,
     subject,
 )
+from traefik_bg.core.claims import would_lose
 from traefik_bg.core.decision import Decision, listed
 from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Replica
@@ -60,11 +61,18 @@ def _unwanted(s: Situation) -> tuple[Replica, ...]:
         replica
         for replica in s.replicas
         if replica.unrouted_for is not None
+        and not _is_left_alone(s, replica)
         and not s.is_published(replica.name)
         and replica not in s.green
         and (replica.revision not in kept or replica in s.surplus)
         and replica.state is not ContainerState.REMOVING
     )
+
+
+def _is_left_alone(s: Situation, replica: Replica) -> bool:
+    """Tell whether it is not ours to remove, or would take requests with it (S2, S6)."""
+    is_over = replica.is_adopted and not replica.is_running
+    return is_over or would_lose(replica, s.seen.published) is not None
 
 
 def _kept_revisions(s: Situation) -> frozenset[RevisionId | None]:

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from traefik_bg.core.model import (
+    ADOPTED,
     AppSpec,
     MirrorShare,
     PreviewShare,
@@ -100,7 +101,8 @@ def _dressed(s: Situation, shares: tuple[Share, ...]) -> Routing:
     weights = {share.revision: share.weight for share in shares}
     has_all = target is not None and weights.get(target.revision) == FULL
     source: AppSpec | Routing = published
-    if target is not None and has_all and not needs_rehearsal(s):
+    is_new_here = s.blue == ADOPTED  # it never had other routes than the desired ones
+    if target is not None and (has_all or is_new_here) and not needs_rehearsal(s):
         source = target
     if target is not None and s.seen.published is None:
         source = target

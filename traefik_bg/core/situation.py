@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server
+from traefik_bg.core.model import ADOPTED, AppSpec, ReplicaName, RevisionId, Routing, Server
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.record import Record, Waiver
 from traefik_bg.core.rollout import Strategy
@@ -130,6 +130,9 @@ class Situation:
 
     def port(self, revision: RevisionId) -> int:
         """Return the port a revision listens on: from its spec, or from what is published."""
+        desired = self.seen.desired
+        if revision == ADOPTED and desired is not None and desired.adopt is not None:
+            return desired.adopt.port or desired.port
         for spec in (self.seen.desired, self.record.good, *self.record.previous):
             if spec is not None and spec.revision == revision:
                 return spec.port

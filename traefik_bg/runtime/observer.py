@@ -10,7 +10,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId
+from traefik_bg.core.adoption import concerns
+from traefik_bg.core.model import (
+    ADOPTED,
+    Adoption,
+    AppName,
+    AppSpec,
+    HealthPolicy,
+    ReplicaName,
+    RevisionId,
+    Routing,
+)
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.pins import ways_to_have
 from traefik_bg.core.ports import (
@@ -79,7 +89,7 @@ class Observer:
             Unavailable: something could not be seen, so nothing can be concluded.
         """
         busy = self._operations.busy  # before the listing: what ends meanwhile is seen or busy
-        containers = await self._engine.containers(self._app)
+        containers = await self._containers(desired, record)
         routing, at = self._router.state(self._app), asyncio.get_running_loop().time()
         specs = _known_specs(desired, record)
         good = record.good.revision if record.good else None
@@ -90,7 +100,7 @@ class Observer:
             routed = published is not None and published.has(container.name)
             return Checkup(
                 policy=spec.health if spec else HealthPolicy(),
-                port=spec.port if spec else _guessed_port(routing, container.name, desired),
+                port=spec.port if spec else _guessed_port(routing, container, desired),
                 is_urgent=container.revision != good or record.deployment is not None,
                 is_serving=routed,
                 is_meant=self._operations.meant.get(container.name),
@@ -123,6 +133,12 @@ class Observer:
             checks=self._inquiry.read(exposed) if self._inquiry is not None else {},
         )
         return Sight(seen=seen, routing=routing, at=at)
+
+    async def _containers(self, desired: AppSpec | None, record: Record) -> Sequence[Container]:
+        """Return the app's containers; what was adopted counts while traffic could return to it."""
+        published = self._router.state(self._app).published
+        found = await self._engine.containers(self._app, _adoption(desired, published))
+        return [each for each in found if concerns(each.revision, each.state, record)]
 
     async def close(self) -> None:
         """End what goes on between looks."""
@@ -168,6 +184,7 @@ class Observer:
             unrouted_for=unrouted_for,
             idle_for=self._idle_for(container.name, connections),
             open_connections=connections,
+            claims=container.claims,
         )
 
     async def _digest(self, image_id: str) -> str:
@@ -229,8 +246,19 @@ def _known_specs(desired: AppSpec | None, record: Record) -> dict[RevisionId, Ap
     return {spec.revision: spec for spec in known if spec is not None}
 
 
-def _guessed_port(routing: RoutingState, name: ReplicaName, desired: AppSpec | None) -> int:
+def _adoption(desired: AppSpec | None, published: Routing | None) -> Adoption | None:
+    """Return what is to be adopted: as desired, and else whatever of it has requests still."""
+    if desired is None or desired.adopt is not None:
+        return desired.adopt if desired is not None else None
+    shares = published.all_shares if published is not None else ()
+    names = {x.replica for share in shares if share.revision == ADOPTED for x in share.servers}
+    return Adoption(containers=tuple(sorted(names))) if names else None
+
+
+def _guessed_port(routing: RoutingState, container: Container, desired: AppSpec | None) -> int:
     """Return the port of a replica whose spec nobody remembers: as published, or as desired now."""
+    if container.revision == ADOPTED and desired is not None and desired.adopt is not None:
+        return desired.adopt.port or desired.port
     servers = routing.published.servers if routing.published else ()
     guess = desired.port if desired else 0
-    return next((server.port for server in servers if server.replica == name), guess)
+    return next((server.port for server in servers if server.replica == container.name), guess)

@@ -18,6 +18,8 @@ def advice(status: AppStatus, s: Situation) -> str | None:
     app, record = status.app, s.record
     if status.desired_error is not None:
         return "mend the desired state: its newest version is not in force, the last good one is"
+    if status.phase is Phase.BLOCKED:
+        return "mend the desired state as the reason says; what serves is left as it is"
     if record.paused:
         return f"traefik-bg resume {app} lets it go on"
     if s.seen.desired is not None and s.seen.desired.hold:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TypedDict
 
-from traefik_bg.core.actions import counted_down
+from traefik_bg.core.actions import Phase, counted_down
 from traefik_bg.core.model import AppSpec, RevisionId, Routing, Share
 from traefik_bg.core.observation import Observation, Replica
 from traefik_bg.core.record import Deployment, Rejection
@@ -367,7 +367,7 @@ def _is_well(status: AppStatus, s: Situation) -> bool:
     """Tell whether nobody need do anything: it runs as desired, or is on its way there."""
     if status.trouble is not None or status.desired_error is not None or s.is_rejected:
         return False
-    if status.routing.refusal is not None or s.seen.failures:
+    if status.phase is Phase.BLOCKED or status.routing.refusal is not None or s.seen.failures:
         return False
     target = s.target
     return target is None or not s.is_proven or target.replicas == 0 or s.is_alive(target.revision)

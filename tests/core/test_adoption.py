@@ -1,0 +1,234 @@
+"""What others started: routed first, replaced like any blue, stopped and never removed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.core.build import app, canary, good, routing
+from tests.core.test_planner import decided, published_by
+from traefik_bg.core.actions import CreateReplica, Phase, PublishRouting, StopReplica
+from traefik_bg.core.adoption import concerns
+from traefik_bg.core.claims import unmet_claims
+from traefik_bg.core.model import (
+    ADOPTED,
+    Adoption,
+    AppSpec,
+    ReplicaName,
+    Route,
+    Routing,
+    Server,
+    Share,
+)
+from traefik_bg.core.observation import Claim, ContainerState, Health, Replica
+from traefik_bg.core.record import Deployment, Record, Rejection
+from traefik_bg.core.rollout import Rollout, Strategy
+
+GREEN = app("web:2", adopt=Adoption(project="shop", service="web"))
+G = GREEN.revision
+ROUTE = GREEN.routes[0]
+CLAIM = Claim(router="web", rule=ROUTE.rule, priority=5)
+WINS = Claim(router="web", rule=ROUTE.rule, priority=900)
+ALONE = Rollout(strategy=Strategy.RECREATE, bake=5.0, drain=10.0)
+
+
+def theirs(number: int = 1, **changes: Any) -> Replica:
+    """Return a container that Compose started, healthy and routed by its labels."""
+    name = ReplicaName(f"shop-web-{number}")
+    seen = Replica(
+        name=name, revision=ADOPTED, number=number, state=ContainerState.RUNNING, address=name,
+        health=Health.HEALTHY, age=100.0, unrouted_for=100.0, idle_for=100.0, claims=(CLAIM,),
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def routed(*numbers: int, weight: int = 100) -> Share:
+    """Return the share of what was adopted."""
+    names = [ReplicaName(f"shop-web-{number}") for number in numbers]
+    return Share(
+        revision=ADOPTED, weight=weight,
+        servers=tuple(Server(replica=name, address=name, port=8000) for name in names),
+    )  # fmt: skip
+
+
+FIRST = Routing(shares=(routed(1, 2),), routes=GREEN.routes)
+BOTH = (theirs(1), theirs(2))
+
+
+def under_way(spec: AppSpec = GREEN) -> Record:
+    """Return the record of a first deployment, with what was adopted as blue."""
+    opened = Deployment(number=1, revision=spec.revision, image=spec.image, blue=ADOPTED)
+    return Record(deployment=opened, deployments=1)
+
+
+# --- the route moves first ------------------------------------------------------------------------
+
+
+def test_what_serves_is_routed_before_anything_is_created() -> None:
+    """The first thing is the move to our own configuration, and green comes after it."""
+    made = decided(BOTH, record=Record(), wanted=GREEN)
+    assert published_by(made) == FIRST
+    assert made.reason == "what serves is routed first: shop-web-1, shop-web-2"
+    assert made.record.deployment is not None
+    assert made.record.deployment.blue == ADOPTED
+
+
+def test_then_green_is_created_beside_it() -> None:
+    """It is a deployment like any other from then on."""
+    made = decided(BOTH, record=under_way(), wanted=GREEN, published=FIRST)
+    created = [action for action in made.actions if isinstance(action, CreateReplica)]
+    assert len(created) == 2
+
+
+def test_it_is_reached_where_it_listens() -> None:
+    """Its port may be another one than green's."""
+    spec = replace(GREEN, adopt=Adoption(containers=("old",), port=80))
+    routing = published_by(decided(BOTH, record=Record(), wanted=spec))
+    assert {server.port for server in routing.servers} == {80}
+
+
+def test_only_what_is_healthy_is_routed() -> None:
+    """Who does not answer gets no requests from us (S1)."""
+    sick = theirs(2, health=Health.UNHEALTHY)
+    assert published_by(decided((theirs(1), sick), record=Record(), wanted=GREEN)) == replace(
+        FIRST, shares=(routed(1),)
+    )
+
+
+def test_a_lost_routing_is_found_again_while_a_new_version_starts() -> None:
+    """The same rule has what serves of ours routed at once, not only with the next version."""
+    blue = app("web:1")
+    names = [ReplicaName(f"web-{blue.revision}-{n}") for n in (0, 1)]
+    found = tuple(
+        theirs(n, name=name, address=name, revision=blue.revision, claims=())
+        for n, name in enumerate(names)
+    )
+    made = decided(found, record=good(blue), wanted=app("web:2"))
+    assert published_by(made).weights == {blue.revision: 100}
+
+
+def test_edited_routes_are_tried_and_hold_for_it_too() -> None:
+    """It never had other routes here than the desired ones."""
+    edited = replace(GREEN, routes=(replace(ROUTE, priority=7),))
+    made = decided(BOTH, record=under_way(edited), wanted=edited, published=FIRST)
+    tried = published_by(made)
+    assert (tried.trial, tried.routes) == (edited.routes, GREEN.routes)
+    made = decided(BOTH, record=under_way(edited), wanted=edited, published=tried)
+    assert published_by(made).routes == edited.routes
+
+
+# --- what labels claim ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", [GREEN, replace(GREEN, rollout=ALONE)], ids=["beside", "recreate"])
+def test_nothing_is_begun_while_a_label_would_keep_its_requests(spec: AppSpec) -> None:
+    """The reason names the router, and what would help."""
+    made = decided((theirs(claims=(WINS,)),), record=Record(), wanted=spec)
+    assert (made.actions, made.phase) == ((), Phase.BLOCKED)
+    assert made.reason == (
+        "shop-web-1 cannot be replaced without loss: its label's router web "
+        "(Host(`web.example`), priority 900) has requests that no route of the app takes; write "
+        "a route with this rule and priority: 901, on the same entry points"
+    )
+
+
+def test_one_that_others_start_again_later_stops_nothing() -> None:
+    """Once there is a good version, deployments go on beside it, and it is left alone."""
+    blue = app("web:1")
+    record = good(blue)
+    made = decided((theirs(claims=(WINS,)),), record=record, wanted=app("web:2"),
+                   published=routing((blue, 100)))  # fmt: skip
+    assert made.phase is not Phase.BLOCKED
+    assert not [action for action in made.actions if isinstance(action, StopReplica)]
+
+
+def test_with_recreate_it_is_not_stopped_while_the_routes_in_force_would_lose_requests() -> None:
+    """Nor is anything started beside it (S8): somebody has to stop it."""
+    spec = replace(GREEN, rollout=ALONE, routes=(replace(ROUTE, priority=901),))
+    before = app("web:1", rollout=ALONE)
+    held = Routing(routes=before.routes, holds_for=30.0, loops=True)
+    made = decided((theirs(claims=(WINS,), health=Health.UNHEALTHY),), record=good(before),
+                   wanted=spec, published=held, images={"web:2": True})  # fmt: skip
+    assert not [action for action in made.actions if isinstance(action, StopReplica)]
+
+
+@pytest.mark.parametrize(
+    ("claim", "route", "is_met"),
+    [
+        (CLAIM, ROUTE, True),
+        (replace(CLAIM, rule='Host( "web.example" )'), ROUTE, True),
+        (replace(CLAIM, rule="Host(`other.example`)"), ROUTE, False),
+        (replace(CLAIM, priority=len(ROUTE.rule)), ROUTE, False),
+        (replace(CLAIM, priority=len(ROUTE.rule)), replace(ROUTE, priority=900), True),
+        (replace(CLAIM, entrypoints=("a", "b")), ROUTE, True),
+        (replace(CLAIM, entrypoints=("a", "b")), replace(ROUTE, entrypoints=("b", "a")), True),
+        (replace(CLAIM, entrypoints=("a", "b")), replace(ROUTE, entrypoints=("a",)), False),
+        (CLAIM, replace(ROUTE, entrypoints=("a",)), False),
+        (replace(CLAIM, has_tls=True), ROUTE, False),
+    ],
+)
+def test_a_claim_is_met_by_a_route_that_takes_all_its_requests(
+    claim: Claim, route: Route, is_met: bool
+) -> None:
+    """The same rule, on all its entry points, with TLS where it has it, and a higher priority."""
+    assert (not list(unmet_claims(theirs(claims=(claim,)), (route,)))) is is_met
+
+
+# --- the end of it --------------------------------------------------------------------------------
+
+
+def test_it_is_stopped_after_the_deployment_and_stays() -> None:
+    """It is drained like any blue; what has stopped is not removed (S6)."""
+    green = tuple(
+        theirs(n, name=name, address=name, revision=G, claims=(), unrouted_for=None)
+        for n, name in enumerate(ReplicaName(f"web-{G}-{n}") for n in (0, 1))
+    )
+    published = routing((GREEN, 100))
+    stopped = decided(green, BOTH, record=good(GREEN), wanted=GREEN, published=published)
+    assert [a for a in stopped.actions if isinstance(a, StopReplica)] == [
+        StopReplica(name=ReplicaName("shop-web-1")),
+        StopReplica(name=ReplicaName("shop-web-2")),
+    ]
+    rest = tuple(replace(r, state=ContainerState.EXITED, address="") for r in BOTH)
+    settled = decided(green, rest, record=good(GREEN), wanted=GREEN, published=published)
+    assert (settled.actions, settled.phase) == ((), Phase.SETTLED)
+
+
+def test_what_has_ended_is_seen_only_while_traffic_could_return_to_it() -> None:
+    """Somebody's old containers are nobody's business; those that we stopped for green are."""
+    ended, runs = ContainerState.EXITED, ContainerState.RUNNING
+    rejection = Rejection(spec="x", revision=G, reason="HTTP 503", blue=ADOPTED)
+    assert concerns(ADOPTED, runs, Record())
+    assert not concerns(ADOPTED, ended, Record())
+    assert concerns(ADOPTED, ended, under_way())
+    assert concerns(ADOPTED, ended, Record(rejection=rejection))
+    assert concerns(G, ended, Record())
+
+
+def test_a_rejected_green_gives_everything_back_to_it() -> None:
+    """Nobody knows of a good version, and what was adopted serves on."""
+    spec = canary("web:2", 50)
+    published = Routing(
+        shares=(routed(1, 2, weight=50), *routing((spec, 50)).shares), routes=spec.routes
+    )
+    sick = tuple(
+        theirs(n, name=name, address=name, revision=spec.revision, claims=(),
+               health=Health.UNHEALTHY, health_reason="HTTP 500", unrouted_for=None)
+        for n, name in enumerate(ReplicaName(f"web-{spec.revision}-{n}") for n in (0, 1))
+    )  # fmt: skip
+    made = decided(BOTH, sick, record=under_way(spec), wanted=spec, published=published)
+    (action,) = [a for a in made.actions if isinstance(a, PublishRouting)]
+    assert action.routing is not None
+    assert action.routing.weights == {ADOPTED: 100}
+    assert made.record.rejection is not None
+
+
+def test_nothing_is_begun_until_it_is_known_whether_it_answers() -> None:
+    """The first look knows nothing yet; who has no address, or is late, is not waited for."""
+    new = theirs(health=Health.UNKNOWN, age=0.0)
+    made = decided((new,), record=Record(), wanted=GREEN)
+    assert (made.actions, made.reason) == ((), "waiting for the first answer of shop-web-1")
+    for other in (replace(new, address=""), replace(new, age=60.0)):
+        assert decided((other,), record=Record(), wanted=GREEN).actions
