@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.fake_docker import WEB, FakeDocker, Wakes, fake_docker
-from traefik_bg.adapters.docker_adoption import claims
+from traefik_bg.adapters.docker_adoption import claims, defined
 from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.core.errors import SpecRefused
 from traefik_bg.core.model import ADOPTED, Adoption, AppName, ReplicaName
@@ -160,6 +160,15 @@ class TestClaims:
                 entrypoints=("web", "websecure"), has_tls=True,
             ),
         ]  # fmt: skip
+
+    def test_middlewares_are_told_as_others_name_them(self) -> None:
+        """Those of HTTP and of TCP, unless Traefik leaves the container alone."""
+        labels = {
+            "traefik.http.middlewares.gz.compress": "true",
+            "traefik.tcp.middlewares.few.inflightconn.amount": "9",
+        }
+        assert list(defined(labels)) == ["gz@docker", "few@docker"]
+        assert list(defined(labels | {"traefik.enable": "false"})) == []
 
     @pytest.mark.parametrize(
         "labels",

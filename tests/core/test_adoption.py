@@ -154,6 +154,14 @@ def test_with_recreate_it_is_not_stopped_while_the_routes_in_force_would_lose_re
     assert not [action for action in made.actions if isinstance(action, StopReplica)]
 
 
+def test_a_middleware_that_ends_with_it_is_told() -> None:
+    """A router whose middleware is gone answers 404 to everybody."""
+    spec = replace(GREEN, routes=(replace(ROUTE, middlewares=("ours@file", "gz@docker")),))
+    made = decided((theirs(defines=("gz@docker", "x@docker")),), record=Record(), wanted=spec)
+    assert (made.actions, made.phase) == ((), Phase.BLOCKED)
+    assert "its labels define gz@docker, which the app's routes use" in made.reason
+
+
 @pytest.mark.parametrize(
     ("claim", "route", "is_met"),
     [

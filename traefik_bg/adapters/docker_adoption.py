@@ -15,7 +15,7 @@ from typing import Any
 
 from docker.errors import APIError
 
-from traefik_bg.adapters.compose_labels import Option, is_off, options_of, split
+from traefik_bg.adapters.compose_labels import ROOT, Option, is_off, options_of, split
 from traefik_bg.adapters.compose_rules import modern
 from traefik_bg.adapters.desired_route import EVERY_CONNECTION
 from traefik_bg.adapters.desired_tree import Entry, Kind, Place, Scalar, Table
@@ -109,7 +109,7 @@ class Adopted:
         container = described(
             item, self._network, app=app, revision=ADOPTED, number=labels.get(NUMBER, "")
         )
-        return replace(container, claims=tuple(claims(labels)))
+        return replace(container, claims=tuple(claims(labels)), defines=tuple(defined(labels)))
 
 
 def _is_strange(labels: Mapping[str, str]) -> bool:
@@ -130,17 +130,7 @@ def claims(labels: Mapping[str, str]) -> Iterator[Claim]:
     Routers that lead to a service of somewhere else are not about the container. A router without
     a rule has one that only Traefik's own settings know: nothing can be said of it.
     """
-    tree = Table(
-        _NOWHERE,
-        {
-            key: Entry(_NOWHERE, Scalar(value, Kind.TEXT, _NOWHERE))
-            for key, value in sorted(labels.items())
-        },
-    )
-    options = options_of(tree, [])
-    enable = options.at("enable")
-    if enable is not None and is_off(enable):
-        return
+    options = _options(labels)
     for protocol in ("http", "tcp"):
         own = {option.name.lower() for option in options.children(protocol, "services")}
         for router in options.children(protocol, "routers"):
@@ -149,6 +139,26 @@ def claims(labels: Mapping[str, str]) -> Iterator[Claim]:
                 continue
             if rule := router.text("rule"):
                 yield _claim(router, rule)
+
+
+def defined(labels: Mapping[str, str]) -> Iterator[str]:
+    """Yield the middlewares that these labels define, as others name them."""
+    options = _options(labels)
+    for protocol in ("http", "tcp"):
+        for middleware in options.children(protocol, "middlewares"):
+            yield f"{middleware.name}@docker"
+
+
+def _options(labels: Mapping[str, str]) -> Option:
+    """Return what Traefik's Docker provider reads in these labels."""
+    entries = {
+        key: Entry(_NOWHERE, Scalar(value, Kind.TEXT, _NOWHERE))
+        for key, value in sorted(labels.items())
+    }
+    options = options_of(Table(_NOWHERE, entries), [])
+    enable = options.at("enable")
+    is_left_alone = enable is not None and is_off(enable)
+    return Option(ROOT, _NOWHERE) if is_left_alone else options
 
 
 def _claim(router: Option, rule: str) -> Claim:

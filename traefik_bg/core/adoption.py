@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from traefik_bg.core.actions import Phase
-from traefik_bg.core.claims import in_words, unmet_claims
+from traefik_bg.core.claims import obstacle
 from traefik_bg.core.decision import Decision, listed, publish
 from traefik_bg.core.model import ADOPTED, RevisionId
 from traefik_bg.core.observation import ContainerState, Health
@@ -40,10 +40,10 @@ def heed_claims(s: Situation) -> Decision | None:
     if desired is None or (s.record.good is not None and not s.is_exclusive) or s.is_rejected:
         return None
     for replica in s.of(ADOPTED):
-        unmet = next(unmet_claims(replica, desired.routes), None)
-        if replica.is_running and unmet is not None:
+        why = obstacle(replica, desired.routes)
+        if replica.is_running and why is not None:
             return Decision(
-                reason=f"{replica.name} cannot be replaced without loss: {in_words(unmet)}",
+                reason=f"{replica.name} cannot be replaced without loss: {why}",
                 phase=Phase.BLOCKED,
             )
     return None

@@ -1,4 +1,4 @@
-"""What a container's own labels have Traefik send to it, and whether the app's routes take it.
+"""What Traefik has from a container's own labels, and whether the app's routes can do without.
 
 Apart from the rules of adoption because retiring asks it too. Pure.
 """
@@ -16,14 +16,28 @@ _BLANKS = re.compile(r"(`[^`]*`|\"(?:\\.|[^\"\\])*\")|\s+")
 _QUOTED = re.compile(r'"([^"\\`]*)"')
 
 
-def would_lose(replica: Replica, routing: Routing | None) -> Claim | None:
-    """Return what requests would be lost if the replica stopped now; None: none would.
+def would_lose(replica: Replica, routing: Routing | None) -> str | None:
+    """Return what would be lost if the replica stopped now, and what helps; None: nothing.
 
-    Where nothing is published yet, only what is healthy has any to lose.
+    Where nothing is published yet, only what is healthy has requests to lose.
     """
     if not replica.is_running or (routing is None and not replica.is_healthy):
         return None
-    return next(unmet_claims(replica, routing.routes if routing is not None else ()), None)
+    return obstacle(replica, routing.routes if routing is not None else ())
+
+
+def obstacle(replica: Replica, routes: Iterable[Route]) -> str | None:
+    """Return why a replica cannot be replaced behind these routes, and what helps; None: it can."""
+    mine = tuple(routes)
+    if (claim := next(unmet_claims(replica, mine), None)) is not None:
+        return _in_words(claim)
+    used = {name for route in mine for name in route.middlewares}
+    if shared := sorted(used & set(replica.defines)):
+        return (
+            f"its labels define {', '.join(shared)}, which the app's routes use, and which ends "
+            "with it; define that in a file of Traefik's and write …@file"
+        )
+    return None
 
 
 def unmet_claims(replica: Replica, routes: Iterable[Route]) -> Iterator[Claim]:
@@ -32,8 +46,7 @@ def unmet_claims(replica: Replica, routes: Iterable[Route]) -> Iterator[Claim]:
     return (claim for claim in replica.claims if not _is_met(claim, mine))
 
 
-def in_words(claim: Claim) -> str:
-    """Return what is in the way, and what would help."""
+def _in_words(claim: Claim) -> str:
     return (
         f"its label's router {claim.router} ({claim.rule}, priority {claim.priority}) has requests "
         f"that no route of the app takes; write a route with this rule and priority: "

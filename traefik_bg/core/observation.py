@@ -76,6 +76,8 @@ class Replica:
     open_connections: int | None = None
     claims: tuple[Claim, ...] = ()
     """What its own labels have Traefik send to it; only what was adopted has some."""
+    defines: tuple[str, ...] = ()
+    """The middlewares that its labels define, as others name them, such as `gzip@docker`."""
 
     @property
     def is_adopted(self) -> bool:

@@ -49,6 +49,7 @@ class Container:
     exit_code: int | None = None
     restarts: int = 0
     claims: tuple[Claim, ...] = ()
+    defines: tuple[str, ...] = ()
     docker_health: Health | None = None
     """Docker's own HEALTHCHECK verdict; None: the container has no such check."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from traefik_bg.core.actions import Action, Phase, StartReplica, StopReplica, seconds_left
-from traefik_bg.core.claims import in_words, would_lose
+from traefik_bg.core.claims import would_lose
 from traefik_bg.core.decision import Decision, listed, publish
 from traefik_bg.core.model import RevisionId
 from traefik_bg.core.replica_rules import (
@@ -109,7 +109,7 @@ def _hold(s: Situation, until: str) -> Decision:
 def _stop(s: Situation) -> Decision:
     for replica in s.occupants:
         if (lost := would_lose(replica, s.seen.published)) is not None:
-            return Decision(reason=f"{replica.name} runs: {in_words(lost)}", phase=Phase.BLOCKED)
+            return Decision(reason=f"{replica.name} runs: {lost}", phase=Phase.BLOCKED)
     idle = [r for r in s.occupants if r.name not in s.seen.busy and r.name not in s.seen.cooling]
     actions: tuple[Action, ...] = tuple(
         StopReplica(name=replica.name) for replica in idle if is_drained(s, replica)

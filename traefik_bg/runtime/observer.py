@@ -185,6 +185,7 @@ class Observer:
             idle_for=self._idle_for(container.name, connections),
             open_connections=connections,
             claims=container.claims,
+            defines=container.defines,
         )
 
     async def _digest(self, image_id: str) -> str:
