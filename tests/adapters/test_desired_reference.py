@@ -32,6 +32,8 @@ OWN = (
     "Preview",
     "Analysis",
     "Check",
+    "Hooks",
+    "Hook",
 )
 
 

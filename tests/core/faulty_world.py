@@ -17,13 +17,15 @@ from traefik_bg.core.actions import (
     PublishRouting,
     PullImage,
     RemoveReplica,
+    RunHook,
     StartReplica,
     StopReplica,
 )
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused
 from traefik_bg.core.evidence import Evidence, Figures
-from traefik_bg.core.forecast import World
+from traefik_bg.core.forecast import ASSUMED_HOOK, World
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.planner import plan
@@ -35,6 +37,8 @@ NEVER_HEALTHY = "web:never-healthy"
 CRASHES = "web:crashes"
 ERRS = "web:errs"
 """Healthy to every probe, but one answer in ten is an error."""
+BAD_MIGRATION = "web:bad-migration"
+"""What is to run before it ends with an error."""
 MISSING = "web:missing"
 REFUSED = "web:refused"
 BAD_RULE = "Host(`web.example`"
@@ -73,6 +77,12 @@ class FaultyWorld(World):
     """Truth: what an operator went back from, since the last edit."""
     starts: dict[ReplicaName, list[float]] = field(default_factory=dict)
     """When each container was started: starting it again and again is slowed down."""
+
+    hooks_hang: bool = False
+    hooks_started: set[ReplicaName] = field(default_factory=set)
+    """Truth: every hook that was started, since nothing was forgotten."""
+    hooks_done: set[RevisionId] = field(default_factory=set)
+    """Truth: whose migration has ended well."""
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -196,6 +206,9 @@ class FaultyWorld(World):
             case StopReplica(name=name):
                 super().apply(action)
                 self.connections[name] = 0
+            case RunHook(name=name):
+                self.hooks_started.add(name)
+                super().apply(action)
             case _:
                 super().apply(action)
 
@@ -215,6 +228,16 @@ class FaultyWorld(World):
                 self.replicas[name] = replace(
                     replica, health=Health.STARTING, health_reason="HTTP 503"
                 )
+
+    def _go_on(self, name: ReplicaName) -> None:
+        """Let a hook end as it does, unless it hangs."""
+        if self.hooks[name].age < ASSUMED_HOOK or self.hooks_hang:
+            return
+        revision = next((r for r in self.known_images if f"-{r}-" in name), None)
+        is_bad = revision is not None and self.known_images[revision] == BAD_MIGRATION
+        self.end_hook(name, 1 if is_bad else 0)
+        if revision is not None and not is_bad:
+            self.hooks_done.add(revision)
 
     def _load(self) -> None:
         """Let Traefik load what is published, unless it lags."""
@@ -251,6 +274,7 @@ class FaultyWorld(World):
     def lose_record(self) -> None:
         """Forget the record, as a deleted state.db does."""
         self.record = Record()
+        self.hooks_started.clear()
         self.rejected.clear()
         self.promoted = None
 
@@ -294,12 +318,17 @@ class FaultyWorld(World):
                 self._check_steps(routing)
                 self._check_kept(routing)
                 self._check_waiting(routing)
+            case RunHook(name=name):
+                self._check_hook(name)
+            case StopReplica(name=name) | RemoveReplica(name=name) if name in self.hooks:
+                self._check_hook_over(name, is_removed=isinstance(action, RemoveReplica))
             case StopReplica(name=name):
                 self._check_s2(name)
                 self._check_s4(name)
                 self._check_held(name)
             case StartReplica(name=name):
                 self._check_s8(name)
+                self._check_migrated(name)
             case RemoveReplica(name=name):
                 assert not self.replicas[name].is_running, f"S2: {name} removed while it runs"
                 assert not self._may_be_routed(name), f"S7: {name} removed while routed"
@@ -368,7 +397,52 @@ class FaultyWorld(World):
             return
         mine = self.replicas[name].revision
         others = [r.name for r in self.replicas.values() if r.revision != mine and r.is_running]
+        others += [name for name in self._running_hooks if f"-{mine}-" not in name]
         assert not others, f"S8: {name} started while {others} run"
+
+    @property
+    def _running_hooks(self) -> list[ReplicaName]:
+        running = ContainerState.RUNNING
+        return [run.name for run in self.hooks.values() if run.state is running]
+
+    def _check_hook(self, name: ReplicaName) -> None:
+        """Check that a hook runs once, alone, and not beside what must not run twice."""
+        desired = self.desired
+        assert desired is not None, f"hook: {name} runs for what nobody wants"
+        assert name not in self.hooks_started, f"hook: {name} runs twice"
+        assert not self._running_hooks, f"hook: {name} runs beside {self._running_hooks}"
+        assert desired.digest not in self.rejected, f"L3: {name} runs for what was rejected"
+        mine = desired.revision
+        others = [r.name for r in self.replicas.values() if r.revision != mine and r.is_running]
+        assert not (self._is_exclusive and others), f"S8: {name} runs beside {others}"
+
+    def _check_hook_over(self, name: ReplicaName, *, is_removed: bool) -> None:
+        """Check that a hook is stopped for its time only, and removed when it is of no use."""
+        run = self.hooks[name]
+        if is_removed:
+            assert run.state is not ContainerState.RUNNING, f"hook: {name} removed while it runs"
+            deployment = self.record.deployment
+            is_needed = (
+                deployment is not None
+                and deployment.number == run.deployment
+                and f"-{deployment.revision}-" in name
+            )
+            told = deployment is not None and any(r.moment is run.moment for r in deployment.hooks)
+            assert told or not is_needed, f"hook: {name} removed before it was judged"
+        else:
+            is_in_the_way = self._is_exclusive and run.moment is Moment.AFTER_CUTOVER
+            is_late = run.age >= run.timeout
+            assert is_late or is_in_the_way, f"hook: {name} cut off after {run.age} s"
+
+    def _check_migrated(self, name: ReplicaName) -> None:
+        """Check that nothing of green starts before its migration is done."""
+        desired, published = self.desired, self.published or Routing()
+        revision = self.replicas[name].revision if name in self.replicas else None
+        if desired is None or desired.revision != revision or not self._is_doubtful(desired):
+            return
+        is_served = revision in published.weights or desired.digest in self.rejected
+        is_asked = desired.hook(Moment.BEFORE) is not None and not is_served
+        assert not is_asked or revision in self.hooks_done, f"hook: {name} starts before it"
 
     @property
     def _is_exclusive(self) -> bool:
@@ -546,6 +620,10 @@ class FaultyWorld(World):
         serving = [r for r in seen.replicas if r.revision == good.revision and r.is_healthy]
         assert len(serving) >= good.replicas, "S5: promoted without being healthy"
         before = self.proven_good
+        if made.endings and good.hook(Moment.AFTER_CUTOVER) is not None:
+            ran = self.record.deployment.hooks if self.record.deployment is not None else ()
+            is_told = any(r.moment is Moment.AFTER_CUTOVER for r in ran)
+            assert is_told, f"hook: {good.image} is good before its last hook has run"
         if before is None or before.revision != good.revision:
             if not waived:
                 self._check_evidence(good, FULL)

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.core.build import WEB, app, canary
-from tests.core.faulty_world import BAD_RULE, CRASHES, ERRS, MISSING, NEVER_HEALTHY, FaultyWorld
+from tests.core.faulty_world import (
+    BAD_MIGRATION,
+    BAD_RULE,
+    CRASHES,
+    ERRS,
+    MISSING,
+    NEVER_HEALTHY,
+    FaultyWorld,
+)
 from traefik_bg.core.actions import Phase, Plan
 from traefik_bg.core.commands import Verb
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import AppSpec, Route
 from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.record import Record
@@ -40,10 +49,12 @@ def judged(image: str, *weights: int) -> AppSpec:
     return app(image, rollout=Rollout(steps=steps, bake=10.0, drain=5.0, analysis=LIMITS))
 
 
-def exclusive(image: str, *, replicas: int = 1, **changes: Any) -> AppSpec:
+def exclusive(
+    image: str, *, replicas: int = 1, hooks: tuple[Hook, ...] = (), **changes: Any
+) -> AppSpec:
     """Return a spec that must not run beside another."""
     rollout = Rollout(strategy=Strategy.RECREATE, bake=5.0, drain=10.0, hold_requests=15.0)
-    return app(image, replicas=replicas, rollout=replace(rollout, **changes))
+    return app(image, replicas=replicas, hooks=hooks, rollout=replace(rollout, **changes))
 
 
 def everything(image: str, *weights: int) -> AppSpec:
@@ -55,6 +66,9 @@ def everything(image: str, *weights: int) -> AppSpec:
         mirror=Mirror(percent=20, pause=5.0),
     ))  # fmt: skip
 
+
+MIGRATION = (Hook(moment=Moment.BEFORE, command=("migrate",), timeout=20.0),)
+HOOKS = (*MIGRATION, Hook(moment=Moment.AFTER_CUTOVER, command=("warm",), timeout=10.0))
 
 SPECS = [
     app("web:1"),
@@ -105,6 +119,11 @@ SPECS = [
     exclusive(NEVER_HEALTHY),
     exclusive(CRASHES),
     exclusive(MISSING),
+    app("web:2", hooks=HOOKS),
+    replace(canary("web:3", 50, pause=5.0), hooks=MIGRATION),
+    app(BAD_MIGRATION, hooks=HOOKS),
+    exclusive("web:2", hooks=HOOKS),
+    exclusive(BAD_MIGRATION, hooks=MIGRATION),
 ]  # fmt: skip
 
 
@@ -158,6 +177,7 @@ def answers_badly_for_ever(world: FaultyWorld, made: Plan) -> bool:
 def quiet(world: FaultyWorld) -> None:
     """End every fault."""
     world.lags, world.answers, world.is_starved = False, True, False
+    world.hooks_hang = False
     world.connections.clear()
     for name, replica in world.replicas.items():
         if replica.health is Health.UNHEALTHY:
@@ -173,6 +193,7 @@ def assert_settled(world: FaultyWorld) -> None:
     assert not made.actions, "L2: a settled world yields actions"
     if desired is None:
         assert not world.replicas, "L1: an unwanted app is still there"
+        assert not world.hooks, "L1: hooks of an unwanted app are still there"
         assert world.published is None, "L1: an unwanted app is still routed"
         assert record == Record(), "L1: an unwanted app is still remembered"
         return
@@ -187,6 +208,7 @@ def assert_settled(world: FaultyWorld) -> None:
             assert_brought_back(world)
             return
         wanted = record.good
+    assert not world.hooks, "L2: what hooks left is still there"
     assert world.published is not None, "L1: not routed"
     assert world.published.weights == {wanted.revision: 100}, "L1: traffic is elsewhere"
     assert world.published.routes == wanted.routes
@@ -269,6 +291,9 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def docker_restarts(self) -> None:
+        for name, run in self.world.hooks.items():
+            if run.state is ContainerState.RUNNING:
+                self.world.end_hook(name, 137)
         for name, seen in self.world.replicas.items():
             if seen.state is ContainerState.RUNNING:
                 self.world.kill(name)
@@ -280,6 +305,10 @@ class Walk(RuleBasedStateMachine):
         ]
         if names:
             self.world.connections[names[which % len(names)]] = count
+
+    @rule(hang=st.booleans())
+    def hooks_hang(self, hang: bool) -> None:
+        self.world.hooks_hang = hang
 
     @rule(lags=st.booleans(), answers=st.booleans())
     def traefik_lags(self, lags: bool, answers: bool) -> None:

@@ -15,6 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.core.test_laws import Walk
 from traefik_bg.core import (
+    hook_rules,
     pace,
     planner,
     recreate_rules,
@@ -26,7 +27,7 @@ from traefik_bg.core import (
 )
 from traefik_bg.core.analysis import Judgement, Verdict
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 LOOK_LONG_ENOUGH = settings(
     max_examples=1500,
@@ -66,6 +67,8 @@ def test_no_rule_can_be_left_out(rule: Callable[..., Any], monkeypatch: pytest.M
 CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
     (verdict, "_refused", lambda *_: None),
     (verdict, "_late", lambda *_: None),
+    (verdict, "_hook_failed", lambda *_: None),
+    (hook_rules, "_is_needed", lambda *_: False),
     (replica_rules, "is_drained", lambda *_: True),
     (replica_rules, "_kept_revisions", lambda *_: frozenset()),
     (routing, "_survivors", lambda s: s.routed.shares),

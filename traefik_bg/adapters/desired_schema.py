@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from traefik_bg.adapters.desired_container import ContainerSettings
 from traefik_bg.adapters.desired_declarations import MODELS
+from traefik_bg.adapters.desired_hooks import HooksSettings
 from traefik_bg.adapters.desired_mapping import Composed, Strict, has_no_effect
 from traefik_bg.adapters.desired_rollout import RolloutSettings
 from traefik_bg.adapters.desired_route import RouteSettings
@@ -151,7 +152,9 @@ def _pull_policy(value: Any) -> str:
 class AppSettings(ContainerSettings):
     """One app: what runs, where requests come from, when it is healthy, how it is replaced."""
 
-    own_keys = frozenset({"image", "port", "replicas", "route", "health", "rollout", "hold"})
+    own_keys = frozenset(
+        {"image", "port", "replicas", "route", "health", "rollout", "hooks", "hold"}
+    )
 
     image: Annotated[Text, AfterValidator(_image)] = Field(
         description="what to run, such as ghcr.io/acme/web:1.4.2"
@@ -165,6 +168,7 @@ class AppSettings(ContainerSettings):
     )
     health: HealthSettings = HealthSettings()
     rollout: RolloutSettings = RolloutSettings()
+    hooks: HooksSettings = HooksSettings()
     hold: Switch = False
     env_file: Annotated[
         list[Annotated[EnvFileSettings, AlsoAs("string")]], OneOrMany(), BeforeValidator(as_list)

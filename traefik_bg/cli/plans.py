@@ -18,6 +18,7 @@ from traefik_bg.core.actions import (
     PublishRouting,
     PullImage,
     RemoveReplica,
+    RunHook,
     StartReplica,
     StopReplica,
     subject,
@@ -83,7 +84,7 @@ def _actions(actions: Sequence[Action]) -> Iterator[ActionView]:
         match action:
             case StartReplica(name=name) if name in created:
                 continue
-            case PullImage() | CreateReplica() | StartReplica():
+            case PullImage() | CreateReplica() | RunHook() | StartReplica():
                 yield ActionView(mark="+", text=str(action))
             case PublishRouting(routing=None):
                 yield ActionView(mark="-", text=str(action))

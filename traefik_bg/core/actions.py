@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from traefik_bg.core.hooks import Hook
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing, Share
 from traefik_bg.core.record import Record
 
@@ -63,6 +64,21 @@ class CreateReplica:
 
     def __str__(self) -> str:
         return f"create {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHook:
+    """Run a hook of a deployment, in a container of its own; one that has been started stays."""
+
+    name: ReplicaName
+    hook: Hook
+    deployment: int
+    spec: AppSpec
+    image: str = ""
+    """What to create it from, when that is named more exactly than in the spec."""
+
+    def __str__(self) -> str:
+        return f"run {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +145,15 @@ def _named(share: Share) -> str:
     return f"{share.revision} ({len(share.servers)})"
 
 
-Action = PullImage | CreateReplica | StartReplica | PublishRouting | StopReplica | RemoveReplica
+Action = (
+    PullImage
+    | CreateReplica
+    | RunHook
+    | StartReplica
+    | PublishRouting
+    | StopReplica
+    | RemoveReplica
+)
 
 
 def subject(action: Action) -> str:

@@ -89,4 +89,8 @@ def broken_by_starting(seen: Observation, name: ReplicaName) -> str | None:
     for other in seen.replicas:
         if other.revision != revision and (other.is_running or other.state in _MAY_RUN):
             return f"S8: {other.name} still runs"
+    for run in seen.hooks:
+        is_own = run.name.startswith(f"{seen.app}-{revision}-")
+        if not is_own and (run.state is ContainerState.RUNNING or run.state in _MAY_RUN):
+            return f"S8: {run.name} still runs"
     return None

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.rollout import Preview, Rollout
 
 AppName = NewType("AppName", str)
@@ -87,8 +88,14 @@ class AppSpec:
     routes: tuple[Route, ...] = ()
     health: HealthPolicy = field(default_factory=HealthPolicy)
     rollout: Rollout = field(default_factory=Rollout)
+    hooks: tuple[Hook, ...] = ()
+    """One a moment."""
     sticky: bool = False
     hold: bool = False
+
+    def hook(self, moment: Moment) -> Hook | None:
+        """Return what is to run at a moment of its deployment."""
+        return next((hook for hook in self.hooks if hook.moment is moment), None)
 
     @property
     def revision(self) -> RevisionId:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from traefik_bg.core.evidence import CheckResult, Evidence
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing
 
 
@@ -85,12 +86,56 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookRun:
+    """The container of a hook, as seen now."""
+
+    name: ReplicaName
+    moment: Moment
+    deployment: int
+    """The number of the deployment that it runs for."""
+    timeout: float
+    """The seconds it may take; what its deployment wanted, whatever is wanted now."""
+    state: ContainerState
+    age: float = 0.0
+    """Seconds since we first saw it running."""
+    exit_code: int | None = None
+    log: tuple[str, ...] = ()
+    """Its last lines, once it has ended."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether it has run, and how it ended is known."""
+        return self.state is ContainerState.EXITED and self.exit_code is not None
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether it has ended as it should, and in time."""
+        return self.has_ended and self.exit_code == 0 and not self.is_late
+
+    @property
+    def trouble(self) -> str:
+        """How it ended, where that was not well, with the last line it wrote; else empty."""
+        if not self.has_ended or self.is_well:
+            return ""
+        ended = f"ended with code {self.exit_code}"
+        if self.is_late:
+            ended = f"did not end within {self.timeout:g} s, and was stopped"
+        return f"{ended}: {self.log[-1]}" if self.log else ended
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether it has had all the time it may take."""
+        return self.age >= self.timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One look at everything that concerns one app; complete, or not made at all (law S5)."""
 
     app: AppName
     desired: AppSpec | None
     replicas: tuple[Replica, ...] = ()
+    hooks: tuple[HookRun, ...] = ()
     published: Routing | None = None
     """What we told Traefik; None: it has not been told of this app."""
     confirmed_for: float | None = None

@@ -42,6 +42,13 @@ from dataclasses import replace
 from traefik_bg.core import verdict
 from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
 from traefik_bg.core.decision import Decision, counted
+from traefik_bg.core.hook_rules import (
+    clear_hooks,
+    let_hooks_end,
+    run_after_cutover,
+    run_before,
+    time_left,
+)
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.pins import pinned
 from traefik_bg.core.record import Deployment, Record, Rejection
@@ -88,7 +95,7 @@ def plan(seen: Observation, remembered: Record) -> Plan:
         phase=decision.phase,
         record=record,
         actions=decision.actions,
-        recheck_after=_soonest(decision.recheck_after, *seen.cooling.values()),
+        recheck_after=_soonest(decision.recheck_after, *seen.cooling.values(), *time_left(seen)),
         left=decision.left,
         endings=(*endings, *decision.endings),
     )
@@ -181,8 +188,11 @@ RULES: tuple[Callable[[Situation], Decision | None], ...] = (
     unroute_unwanted_app,
     hold_still,
     retire,
+    clear_hooks,
     make_way,
     bring_back,
+    let_hooks_end,
+    run_before,
     provide,
     prove,
     confirm,
@@ -191,6 +201,7 @@ RULES: tuple[Callable[[Situation], Decision | None], ...] = (
     mirror,
     await_approval,
     shift,
+    run_after_cutover,
     bake,
     keep_sessions,
     drain,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from traefik_bg.core.hooks import Ran
 from traefik_bg.core.model import AppSpec, RevisionId
 
 
@@ -55,6 +56,8 @@ class Deployment:
     image: str
     blue: RevisionId | None = None
     """The revision that served when green took its first traffic."""
+    hooks: tuple[Ran, ...] = ()
+    """The hooks that have run in it, as far as they did not reject it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

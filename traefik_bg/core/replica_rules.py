@@ -112,7 +112,7 @@ def provide(s: Situation) -> Decision | None:
         if stopped and replica.name not in s.seen.busy and replica.name not in s.seen.cooling:
             actions.append(StartReplica(name=replica.name))
     if not actions:
-        return _pull(s, target)
+        return pull(s, target)
     names = list(dict.fromkeys(subject(action) for action in actions))
     return Decision(
         reason=f"starting {listed(names)} ({named(target, s.seen, s.record)})",
@@ -131,7 +131,7 @@ def create(s: Situation, target: AppSpec) -> Decision | None:
             phase=Phase.STARTING,
             actions=tuple(made),
         )
-    if (pulling := _pull(s, target)) is not None:
+    if (pulling := pull(s, target)) is not None:
         return pulling
     if len(s.of(target.revision)) < target.replicas:
         return Decision(reason=f"creating the replicas of {target.revision}", phase=Phase.STARTING)
@@ -152,7 +152,7 @@ def _creations(s: Situation, target: AppSpec) -> Iterator[Action]:
             yield StartReplica(name=name)
 
 
-def _pull(s: Situation, target: AppSpec) -> Decision | None:
+def pull(s: Situation, target: AppSpec) -> Decision | None:
     """Say what is done about an image that is missing; None when it is here, or not needed."""
     image = image_for(target, s.seen, s.record)
     if len(s.of(target.revision)) >= target.replicas:
@@ -264,7 +264,7 @@ def finish_removal(s: Situation) -> Decision | None:
     """Wait for the last replicas of an unwanted app, then forget it."""
     if s.seen.desired is not None:
         return None
-    if s.replicas:
-        left = listed([replica.name for replica in s.replicas])
+    if s.replicas or s.seen.hooks:
+        left = listed([*(r.name for r in s.replicas), *(run.name for run in s.seen.hooks)])
         return Decision(reason=f"not desired any more: waiting for {left}", phase=Phase.REMOVING)
     return Decision(reason="not desired, nothing left", phase=Phase.SETTLED, record=Record())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server
-from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.observation import ContainerState, Health, HookRun, Observation, Replica
 from traefik_bg.core.record import Record, Waiver
 from traefik_bg.core.rollout import Strategy
 
@@ -256,6 +256,16 @@ class Situation:
     def weight(self) -> int:
         """The weight the target has now."""
         return self.routed.weights.get(self._target_revision, 0) if self._target_revision else 0
+
+    def is_own(self, run: HookRun) -> bool:
+        """Tell whether a hook runs, or ran, for the deployment under way.
+
+        By its revision too: where a record was lost, deployments are counted from 1 again.
+        """
+        deployment = self.record.deployment
+        if deployment is None or run.deployment != deployment.number:
+            return False
+        return run.name.startswith(f"{self.seen.app}-{deployment.revision}-")
 
     # --- how far things are -----------------------------------------------------------------------
 

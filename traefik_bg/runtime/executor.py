@@ -19,6 +19,7 @@ from traefik_bg.core.actions import (
     PublishRouting,
     PullImage,
     RemoveReplica,
+    RunHook,
     StartReplica,
     StopReplica,
     subject,
@@ -30,7 +31,7 @@ from traefik_bg.core.guard import (
     broken_by_stopping,
     is_exclusive,
 )
-from traefik_bg.core.model import AppSpec
+from traefik_bg.core.model import AppSpec, ReplicaName
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.ports import Engine, Images, Router
 from traefik_bg.runtime.operations import Operations, Step
@@ -95,13 +96,10 @@ class Executor:
                 except ImageNotFound as error:
                     # It was here a moment ago, or it would have been pulled: look again.
                     raise Conflict(str(error)) from error
+            case RunHook():
+                await self._run_hook(action)
             case StartReplica(name=name):
-                # The wish may be newer than the plan; to others a look more would only cost time.
-                now = await self._look() if is_exclusive(self._desired()) else planned_on
-                if (broken := broken_by_starting(now, name)) is not None:
-                    raise _verdict(broken, broken_by_starting(planned_on, name))
-                self._operations.meant[name] = True
-                await self._engine.start(name)
+                await self._start(name, planned_on)
             case StopReplica(name=name):
                 now = await self._look()
                 if (broken := broken_by_stopping(now, name)) is not None:
@@ -114,6 +112,28 @@ class Executor:
                 raise LawBroken("S2", "routing must be published before anything else goes on")
             case _:
                 assert_never(action)
+
+    async def _start(self, name: ReplicaName, planned_on: Observation) -> None:
+        # The wish may be newer than the plan; to others a look more would only cost time.
+        now = await self._look() if is_exclusive(self._desired()) else planned_on
+        if (broken := broken_by_starting(now, name)) is not None:
+            raise _verdict(broken, broken_by_starting(planned_on, name))
+        self._operations.meant[name] = True
+        await self._engine.start(name)
+
+    async def _run_hook(self, action: RunHook) -> None:
+        """Create the hook's container and start it; one that has been started once stays as it is.
+
+        The two are one action, for whoever finds it created has to start it anyway.
+        """
+        image = action.image or action.spec.image
+        try:
+            await self._engine.create_hook(
+                action.name, action.hook, action.deployment, action.spec, image
+            )
+        except ImageNotFound as error:
+            raise Conflict(str(error)) from error
+        await self._engine.start_once(action.name)
 
 
 def _verdict(broken_now: str, broken_then: str | None) -> Conflict | LawBroken:

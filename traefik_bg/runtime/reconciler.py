@@ -286,6 +286,7 @@ class Reconciler:
         return (
             seen.desired is None
             and not seen.replicas
+            and not seen.hooks
             and seen.published is None
             and not seen.busy
             and not made.actions
