@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from math import inf
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.desired import Folder
+from tests.adapters.fake_docker import IMAGE, Wakes, app, fake_docker
+from traefik_bg.adapters.docker_engine import DockerEngine
 from traefik_bg.adapters.docker_hooks import as_hook, hook_label, hook_labels
 from traefik_bg.adapters.docker_settings import creation
+from traefik_bg.core.errors import SpecRefused
 from traefik_bg.core.hooks import Hook, Moment
-from traefik_bg.core.model import AppName, AppSpec, canonical_json
+from traefik_bg.core.model import AppName, AppSpec, ReplicaName, canonical_json
 from traefik_bg.core.ports import HookLabel
 
 MIGRATE = Hook(moment=Moment.BEFORE, command=("./manage.py", "migrate"), timeout=300.0)
@@ -108,7 +111,39 @@ def test_a_hook_has_the_apps_settings_but_cannot_be_taken_for_a_replica() -> Non
     assert made.body["HostConfig"]["Binds"]
     assert made.body["NetworkingConfig"]["EndpointsConfig"] == {"edge": {}, "back": {}}
     assert made.endpoints == {"edge": {}, "back": {}}
-    assert made.identity == labels
+    known_by = {"traefik-bg.app", "traefik-bg.hook", "traefik-bg.deployment"}
+    assert made.identity == {key: labels[key] for key in known_by}
+
+
+def test_a_hook_has_no_name_that_leads_to_the_app() -> None:
+    """Docker makes DNS names of a host name, in every network."""
+    named = canonical_json({"hostname": "web", "domainname": "example.com"})
+    spec = AppSpec(name=AppName("web"), image="acme/web:1", port=8000, container=named)
+    replica = creation(spec, labels={}, network="edge")
+    assert (replica.body["Hostname"], replica.body["Domainname"]) == ("web", "example.com")
+    assert not {"Hostname", "Domainname"} & as_hook(replica, MIGRATE).body.keys()
+
+
+async def test_a_hook_whose_time_was_changed_meanwhile_is_the_same_hook(tmp_path: Path) -> None:
+    """Its container is there already, with the time it had when that was made."""
+    name = ReplicaName("web-abc-before-2")
+    longer = replace(MIGRATE, timeout=600.0)
+    async with fake_docker(tmp_path / "d.sock", api="1.45") as docker:
+        url = f"unix://{tmp_path / 'd.sock'}"
+        async with DockerEngine("mine", "edge", Wakes(), url) as engine:
+            await engine.create_hook(name, MIGRATE, 2, app(), IMAGE)
+            await engine.create_hook(name, longer, 2, app(), IMAGE)
+            with pytest.raises(SpecRefused, match="another container of ours"):
+                await engine.create_hook(name, longer, 3, app(), IMAGE)
+        assert len(docker.containers) == 1
+
+
+def test_what_a_hook_runs_is_no_part_of_what_is_printed(folder: Folder) -> None:
+    """A variable may have been put in."""
+    line = "hooks: {before: 'psql postgres://u:${DB_PASSWORD}@db'}"
+    (hook,) = folder.app(line, DB_PASSWORD="hunter2").hooks
+    assert "hunter2" in hook.command[1]
+    assert "hunter2" not in f"{hook} {hook!r}"
 
 
 def test_what_the_labels_say_is_read_back() -> None:
@@ -119,6 +154,10 @@ def test_what_the_labels_say_is_read_back() -> None:
 
 
 def test_labels_of_another_version_of_us_make_a_hook_of_no_deployment() -> None:
-    """It is left to end, and cleared away."""
-    found = hook_label({"traefik-bg.hook": "at_full_moon", "traefik-bg.deployment": "7"})
-    assert found == HookLabel(moment=Moment.BEFORE, deployment=0, timeout=inf)
+    """It is left to end, as long as most may take, and cleared away."""
+    strange = {"traefik-bg.hook": "at_full_moon", "traefik-bg.deployment": "7"}
+    ours = HookLabel(moment=Moment.BEFORE, deployment=0, timeout=600.0)
+    assert hook_label(strange) == ours
+    for unheard_of in ("inf", "nan", "-1", "soon"):
+        assert hook_label(strange | {"traefik-bg.timeout": unheard_of}) == ours
+    assert hook_label(strange | {"traefik-bg.timeout": "9"}) == replace(ours, timeout=9.0)

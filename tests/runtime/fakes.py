@@ -162,6 +162,8 @@ class FakeEngine:
         """Seconds that hooks need."""
         self.hook_code = 0
         """How hooks end."""
+        self.hook_obeys = False
+        """Whether a hook that is told to end says that all is well."""
         self.hooks_run: list[ReplicaName] = []
         """Every start of a hook."""
         self.lies_about_images = False
@@ -375,7 +377,7 @@ class FakeEngine:
                 return
             await asyncio.sleep(box.behaves.stop_takes)
             if box.is_running and box.life == life:
-                self._exit(box, 143)
+                self._exit(box, 0 if box.hook is not None and self.hook_obeys else 143)
 
         await self._act("stop", name, effect)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import inf
+from math import isfinite
 
 from traefik_bg.adapters.docker_settings import Creation
-from traefik_bg.core.hooks import Hook, Moment
+from traefik_bg.core.hooks import DEFAULT_TIMEOUT, Hook, Moment
 from traefik_bg.core.ports import HookLabel
 
 HOOK_LABEL = "traefik-bg.hook"
@@ -40,10 +40,19 @@ def hook_label(labels: Mapping[str, str]) -> HookLabel | None:
         return HookLabel(
             moment=Moment(labels[HOOK_LABEL]),
             deployment=int(labels[DEPLOYMENT_LABEL]),
-            timeout=float(labels[TIMEOUT_LABEL]),
+            timeout=_timeout(labels),
         )
     except (KeyError, ValueError):
-        return HookLabel(moment=Moment.BEFORE, deployment=0, timeout=inf)
+        return HookLabel(moment=Moment.BEFORE, deployment=0, timeout=_timeout(labels))
+
+
+def _timeout(labels: Mapping[str, str]) -> float:
+    """Return how long a hook may run; as long as most, where nobody can read that."""
+    try:
+        found = float(labels[TIMEOUT_LABEL])
+    except (KeyError, ValueError):
+        return DEFAULT_TIMEOUT
+    return found if isfinite(found) and found > 0 else DEFAULT_TIMEOUT
 
 
 def as_hook(replica: Creation, hook: Hook) -> Creation:
@@ -60,10 +69,13 @@ def as_hook(replica: Creation, hook: Hook) -> Creation:
         "Labels": {key: labels[key] for key in labels if not key.startswith("traefik.")},
         "HostConfig": replica.body["HostConfig"] | {"RestartPolicy": {"Name": "no"}},
     }
+    for key in ("Hostname", "Domainname"):  # Docker makes DNS names of them, in every network
+        body.pop(key, None)
     endpoints = {
         network: {key: said for key, said in endpoint.items() if key != "Aliases"}
         for network, endpoint in replica.endpoints.items()
     }
     joined = replica.body["NetworkingConfig"]["EndpointsConfig"]
     body["NetworkingConfig"] = {"EndpointsConfig": {name: endpoints[name] for name in joined}}
-    return replace(replica, body=body, endpoints=endpoints)
+    identity = {key: said for key, said in replica.identity.items() if key != TIMEOUT_LABEL}
+    return replace(replica, body=body, endpoints=endpoints, identity=identity)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from traefik_bg.core.hooks import Hook
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing, Share
 from traefik_bg.core.record import Record
 
@@ -67,8 +67,8 @@ class CreateReplica:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunHook:
-    """Run a hook of a deployment, in a container of its own; one that has been started stays."""
+class CreateHook:
+    """Create the container in which a hook is to run for a deployment; it is not started."""
 
     name: ReplicaName
     hook: Hook
@@ -76,6 +76,19 @@ class RunHook:
     spec: AppSpec
     image: str = ""
     """What to create it from, when that is named more exactly than in the spec."""
+
+    def __str__(self) -> str:
+        return f"create {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHook:
+    """Start the container of a hook that has never been started; any other stays as it is."""
+
+    name: ReplicaName
+    moment: Moment
+    deployment: int
+    revision: RevisionId
 
     def __str__(self) -> str:
         return f"run {self.name}"
@@ -148,6 +161,7 @@ def _named(share: Share) -> str:
 Action = (
     PullImage
     | CreateReplica
+    | CreateHook
     | RunHook
     | StartReplica
     | PublishRouting
@@ -205,3 +219,5 @@ class Plan:
     """The seconds that the reason ends with, where they run down by themselves: see `counted_down`.
     None: it ends with none, or their clock stands still."""
     endings: tuple[Ending, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences for the history that belong to no ending."""

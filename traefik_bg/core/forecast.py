@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from traefik_bg.core.actions import (
     Action,
+    CreateHook,
     CreateReplica,
     Phase,
     Plan,
@@ -49,6 +50,8 @@ class World:
     record: Record = field(default_factory=Record)
     replicas: dict[ReplicaName, Replica] = field(default_factory=dict)
     hooks: dict[ReplicaName, HookRun] = field(default_factory=dict)
+    hook_ends: dict[ReplicaName, float] = field(default_factory=dict)
+    """At what age each hook is assumed to end."""
     published: Routing | None = None
     images: set[str] = field(default_factory=set)
     confirmed_for: float = 0.0
@@ -68,6 +71,7 @@ class World:
             record=record,
             replicas={replica.name: replica for replica in seen.replicas},
             hooks={run.name: run for run in seen.hooks},
+            hook_ends={run.name: _assumed_age(run) for run in seen.hooks},
             published=seen.published,
             images={image for image, is_here in seen.images.items() if is_here},
             confirmed_for=seen.confirmed_for or 0.0,
@@ -125,14 +129,8 @@ class World:
                         unrouted_for=0.0,
                     ),
                 )
-            case RunHook():
-                self.hooks[action.name] = HookRun(
-                    name=action.name,
-                    moment=action.hook.moment,
-                    deployment=action.deployment,
-                    timeout=action.hook.timeout,
-                    state=ContainerState.RUNNING,
-                )
+            case CreateHook() | RunHook():
+                self._apply_to_hook(action)
             case StartReplica(name=name):
                 self._start(name)
             case PublishRouting(routing=routing):
@@ -151,6 +149,22 @@ class World:
             case RemoveReplica(name=name):
                 self.replicas.pop(name, None)
                 self.hooks.pop(name, None)
+
+    def _apply_to_hook(self, action: CreateHook | RunHook) -> None:
+        """Create a hook's container, or start one that has never been started."""
+        name, run = action.name, self.hooks.get(action.name)
+        if isinstance(action, CreateHook) and run is None:
+            self.hooks[name] = HookRun(
+                name=name,
+                moment=action.hook.moment,
+                revision=action.spec.revision,
+                deployment=action.deployment,
+                timeout=action.hook.timeout,
+                state=ContainerState.CREATED,
+            )
+        if isinstance(action, RunHook) and run is not None and run.state is ContainerState.CREATED:
+            self.hooks[name] = replace(run, state=ContainerState.RUNNING)
+            self.hook_ends[name] = _assumed_age(run)
 
     def end_hook(self, name: ReplicaName, code: int) -> None:
         """Let a hook end."""
@@ -200,7 +214,7 @@ class World:
 
     def _go_on(self, name: ReplicaName) -> None:
         """Let a hook that runs end well, when it has had the time it needs."""
-        if self.hooks[name].age >= ASSUMED_HOOK:
+        if self.hooks[name].age >= self.hook_ends[name]:
             self.end_hook(name, 0)
 
     def _aged(self, replica: Replica, seconds: float) -> Replica:
@@ -215,6 +229,11 @@ class World:
             unrouted_for=_plus(replica.unrouted_for, seconds),
             idle_for=_plus(replica.idle_for, seconds),
         )
+
+
+def _assumed_age(run: HookRun) -> float:
+    """Return at what age a hook ends well: in time, however long it has run already."""
+    return run.age + min(ASSUMED_HOOK, (run.timeout - run.age) / 2)
 
 
 def _plus(timer: float | None, seconds: float) -> float | None:
@@ -292,7 +311,7 @@ def _pause(world: World, now: Plan) -> float | None:
         if replica.is_running and replica.health is not Health.HEALTHY
     ]
     working = [
-        ASSUMED_HOOK - run.age
+        world.hook_ends[run.name] - run.age
         for run in world.hooks.values()
         if run.state is ContainerState.RUNNING
     ]

@@ -1,8 +1,8 @@
 """The rules of hooks: what runs once in a deployment, before anything of it may cost anybody.
 
-Called in order by the planner, whose docstring has the laws they keep. A hook is run at most once
-for a deployment: its container bears the deployment's number, is started only while it has never
-been, and is removed only when what became of it is remembered. Pure.
+Called in order by the planner, whose docstring has the laws they keep. A hook is begun at most once
+for a deployment (S9): its container bears the deployment's number; that it may have been started is
+remembered before it is; and it is removed only when what became of it is remembered. Pure.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from traefik_bg.core.actions import (
     Action,
+    CreateHook,
     Phase,
     RemoveReplica,
     RunHook,
@@ -23,66 +24,109 @@ from traefik_bg.core.hooks import Hook, Moment, Ran
 from traefik_bg.core.model import AppSpec, ReplicaName
 from traefik_bg.core.observation import ContainerState, HookRun, Observation
 from traefik_bg.core.pins import image_for, named
-from traefik_bg.core.record import Deployment
+from traefik_bg.core.record import Deployment, Record
 from traefik_bg.core.replica_rules import pull
 from traefik_bg.core.situation import FULL, Situation
 
+_RESTING = frozenset({ContainerState.CREATED, ContainerState.EXITED})
+
+
+def end_late_hooks(s: Situation) -> Decision | None:
+    """Stop a hook that takes too long, whoever it runs for, and while the app is held too.
+
+    That it was told to end is remembered first: with what code it ends then says nothing.
+    """
+    late = [run for run in _idle(s) if run.may_run and (run.is_late or s.has_told_to_end(run))]
+    if not late:
+        return None
+    record, deployment = s.record, s.record.deployment
+    own = {run.moment for run in late if s.is_own(run)}
+    if deployment is not None and not own <= set(deployment.stopped):
+        stopped = tuple(sorted(own | set(deployment.stopped)))
+        record = replace(record, deployment=replace(deployment, stopped=stopped))
+    return Decision(
+        reason=f"stopping {listed([run.name for run in late])}: its time is up",
+        phase=Phase.STARTING,
+        actions=tuple(StopReplica(name=run.name) for run in late),
+        record=record,
+    )
+
 
 def clear_hooks(s: Situation) -> Decision | None:
-    """Stop a hook that takes too long, and remove those that nobody has to know of any more.
+    """Remove the hooks that nobody has to know of any more, and stop what is in the way.
 
     One that runs for a deployment that is over runs on, for as long as it may: nobody knows what it
     would leave behind half-way.
     """
-    actions: list[Action] = []
-    for run in s.seen.hooks:
-        if run.name in s.seen.busy or run.name in s.seen.cooling:
-            continue
-        is_over = run.has_ended or run.state is ContainerState.CREATED
-        if is_over and not _is_needed(s, run):
-            actions.append(RemoveReplica(name=run.name))
-        elif _runs(run) and (run.is_late or _is_in_the_way(s, run)):
-            actions.append(StopReplica(name=run.name))
+    idle = tuple(_idle(s))
+    gone = [run for run in idle if not run.may_run and not _is_needed(s, run)]
+    stopped = [run.name for run in idle if _is_in_the_way(s, run)]
+    actions: list[Action] = [RemoveReplica(name=run.name) for run in gone]
+    actions += [StopReplica(name=name) for name in stopped]
     if not actions:
         return None
-    stopped = [action.name for action in actions if isinstance(action, StopReplica)]
-    late = any(run.is_late for run in s.seen.hooks if run.name in stopped)
-    why = "its time is up" if late else "it is in the way"
-    said = f"stopping {listed(stopped)}: {why}" if stopped else "clearing away what hooks left"
-    return Decision(reason=said, phase=Phase.STARTING, actions=tuple(actions))
+    said = f"stopping {listed(stopped)}: it is in the way"
+    return Decision(
+        reason=said if stopped else "clearing away what hooks left",
+        phase=Phase.STARTING,
+        actions=tuple(actions),
+        notes=tuple(_last_words(run) for run in gone if run.name in s.record.orphans),
+    )
+
+
+def _idle(s: Situation) -> Iterator[HookRun]:
+    """Yield the hooks that something can be done about."""
+    for run in s.seen.hooks:
+        is_going = run.state is ContainerState.REMOVING or run.name in s.seen.busy
+        if not is_going and run.name not in s.seen.cooling:
+            yield run
 
 
 def _is_in_the_way(s: Situation, run: HookRun) -> bool:
-    """Tell whether a hook that decides nothing keeps what must not run twice from coming back."""
-    return (
-        s.is_exclusive
-        and run.moment is Moment.AFTER_CUTOVER
-        and s.record.deployment is None
-        and s.weight < FULL
-    )
+    """Tell whether a hook that decides nothing keeps what must not run twice from starting."""
+    is_over = run.moment is Moment.AFTER_CUTOVER and not s.is_own(run)
+    return is_over and run.may_run and s.is_exclusive and not _is_at_rest(s)
+
+
+def _is_at_rest(s: Situation) -> bool:
+    """Tell whether nothing is to be started: what is wanted has all traffic, and all it needs."""
+    return s.weight == FULL and s.is_complete
 
 
 def _is_needed(s: Situation, run: HookRun) -> bool:
     """Tell whether what became of a hook has still to be judged or remembered."""
-    told = s.record.deployment.hooks if s.record.deployment is not None else ()
-    return s.is_own(run) and all(ran.moment is not run.moment for ran in told)
+    deployment = s.record.deployment
+    return s.is_own(run) and deployment is not None and deployment.ran(run.moment) is None
 
 
-def _runs(run: HookRun) -> bool:
-    return run.state in {ContainerState.RUNNING, ContainerState.PAUSED}
+def _last_words(run: HookRun) -> str:
+    """Return for the history how a hook ended that nobody waited for any more."""
+    ended = run.trouble(was_stopped=run.is_late) or "is done"
+    wrote = f"; it wrote: {' | '.join(run.log)}" if run.log else ""
+    return f"{run.name}, whose deployment was over before it was: {run.moment} {ended}{wrote}"
 
 
 def time_left(seen: Observation) -> Iterator[float]:
     """Yield for how long each hook that runs may go on, whoever it runs for."""
-    yield from (run.timeout - run.age for run in seen.hooks if _runs(run) and not run.is_late)
+    yield from (run.timeout - run.age for run in seen.hooks if run.may_run and not run.is_late)
+
+
+def with_orphans(seen: Observation, record: Record) -> Record:
+    """Return the record with the hooks that run on although their deployment is over."""
+    here = {run.name for run in seen.hooks} | seen.busy
+    left = set(Situation(seen=seen, record=record).hooks_of_others)
+    orphans = tuple(sorted(left | (here & set(record.orphans))))
+    return record if orphans == record.orphans else replace(record, orphans=orphans)
 
 
 def let_hooks_end(s: Situation) -> Decision | None:
-    """Start nothing that must not run twice beside the hook of another deployment (S8)."""
-    others = [run for run in s.seen.hooks if _runs(run) and not s.is_own(run)]
-    if not others or not s.is_exclusive or s.weight == FULL:
+    """Start nothing that must not run twice beside the hook of another deployment (S8).
+
+    Nor stop what serves before that hook has ended: requests would be held all the time.
+    """
+    if not s.is_exclusive or not s.hooks_of_others or _is_at_rest(s):
         return None
-    return _wait(others[0], f"{others[0].name} still runs")
+    return _wait(s, s.hooks_of_others[0])
 
 
 def run_before(s: Situation) -> Decision | None:
@@ -90,64 +134,93 @@ def run_before(s: Situation) -> Decision | None:
 
     Where only one version may run it comes after blue has made way, for it has the same volumes.
     """
-    if s.is_proven or s.weight > 0:
+    if s.target is None or s.is_proven or s.weight > 0:
         return None
-    return _run(s, Moment.BEFORE)
+    if (running := _run(s, Moment.BEFORE)) is not None:
+        return running
+    prefix = f"{s.seen.app}-{s.target.revision}-{Moment.BEFORE}-"
+    same = [name for name in s.hooks_of_others if name.startswith(prefix)]
+    return _wait(s, same[0]) if same else None
 
 
 def run_after_cutover(s: Situation) -> Decision | None:
     """Run what is to run when green has all traffic; how it ends is told, and decides nothing."""
     if s.is_proven or s.weight < FULL:
         return None
-    return _run(s, Moment.AFTER_CUTOVER)
+    said = _run(s, Moment.AFTER_CUTOVER)
+    return None if said is None else replace(said, phase=Phase.BAKING)
 
 
 def _run(s: Situation, moment: Moment) -> Decision | None:
-    target, deployment = s.target, s.record.deployment
-    hook = None if target is None else target.hook(moment)
-    if target is None or deployment is None or hook is None:
+    target, deployment, name = s.target, s.record.deployment, s.own_hook(moment)
+    if target is None or deployment is None or name is None or deployment.ran(moment) is not None:
         return None
-    if any(ran.moment is moment for ran in deployment.hooks):
-        return None
-    phase = Phase.STARTING if moment is Moment.BEFORE else Phase.BAKING
-    name = hook_name(target, hook, deployment)
     run = next((run for run in s.seen.hooks if run.name == name), None)
-    refused = s.seen.refusals.get(name)
-    if refused is not None and moment is not Moment.BEFORE:  # which is rejected for it
-        return _told(s, deployment, Ran(moment=moment, trouble=f"could not run: {refused}"), phase)
+    if moment is not Moment.BEFORE and (trouble := _never_ends(s, name, run, moment)):
+        return _told(s, deployment, Ran(moment=moment, trouble=trouble))
+    if name in s.seen.busy and (run is None or run.state is ContainerState.CREATED):
+        return Decision(reason=f"running {name}", phase=Phase.STARTING)
     if run is None or run.state is ContainerState.CREATED:
-        return replace(_begin(s, target, hook, deployment, name), phase=phase)
-    is_over = run.is_well if moment is Moment.BEFORE else run.has_ended
-    if not is_over:  # it runs, or is being stopped: what has failed before green is rejected
-        return replace(_wait(run, f"{moment} runs in {name}: {hook}"), phase=phase)
-    return _told(s, deployment, Ran(moment=moment, trouble=run.trouble, log=run.log), phase)
+        hook = target.hook(moment)
+        return None if hook is None else _begin(s, target, hook, name, run)
+    trouble = run.trouble(was_stopped=s.has_told_to_end(run))
+    if not run.has_ended or (moment is Moment.BEFORE and trouble):
+        return _await(s, deployment, run)  # what has failed before green is rejected
+    return _told(s, deployment, Ran(moment=moment, trouble=trouble, log=run.log))
 
 
-def _told(s: Situation, deployment: Deployment, ran: Ran, phase: Phase) -> Decision:
+def _never_ends(s: Situation, name: ReplicaName, run: HookRun | None, moment: Moment) -> str:
+    """Return why a hook will never be seen to end; empty when it may."""
+    if (refused := s.seen.refusals.get(name)) is not None:
+        return f"could not run: {refused}"
+    return "was removed before it had ended" if run is None and is_gone(s, moment) else ""
+
+
+def is_gone(s: Situation, moment: Moment) -> bool:
+    """Tell whether a hook that may have been started is not there any more, and nobody knows why.
+
+    By hand, that is: what we remove has been remembered.
+    """
+    deployment, name = s.record.deployment, s.own_hook(moment)
+    if deployment is None or moment not in deployment.begun or deployment.ran(moment) is not None:
+        return False
+    return name not in s.seen.busy and all(run.name != name for run in s.seen.hooks)
+
+
+def _told(s: Situation, deployment: Deployment, ran: Ran) -> Decision:
     done = replace(deployment, hooks=(*deployment.hooks, ran))
     return Decision(
         reason=f"{ran.moment} {ran.trouble or 'is done'} ({deployment.revision})",
-        phase=phase,
+        phase=Phase.STARTING,
         record=replace(s.record, deployment=done),
         recheck_after=0.0,
     )
 
 
 def _begin(
-    s: Situation, target: AppSpec, hook: Hook, deployment: Deployment, name: ReplicaName
+    s: Situation, target: AppSpec, hook: Hook, name: ReplicaName, run: HookRun | None
 ) -> Decision:
-    """Run the hook: after what still runs for another deployment, and with its image here."""
-    others = [run for run in s.seen.hooks if run.name != name and _runs(run)]
-    if others:
-        return _wait(others[0], f"{others[0].name} still runs")
-    if (pulling := pull(s, target)) is not None:
+    """Run the hook: alone, in a container of the very image that green has or will have."""
+    deployment = s.record.deployment
+    if deployment is None:
+        raise ValueError(f"{name} runs for no deployment")
+    if others := [other for other in s.seen.hooks_under_way if other != name]:
+        return _wait(s, others[0])
+    green = [r.name for r in s.of(target.revision) if r.state not in _RESTING]
+    if hook.moment is Moment.BEFORE and green:
+        trouble = f"was not run, for {green[0]} ran already"
+        return _told(s, deployment, Ran(moment=hook.moment, trouble=trouble))
+    if name in s.seen.cooling:
+        said = s.seen.failures.get(name) or f"{name} could not be run"
+        return Decision(reason=f"{said}; trying again", phase=Phase.STARTING)
+    reason = f"running {name} ({named(target, s.seen, s.record)})"
+    if run is not None:
+        return _start(s, deployment, run, reason)
+    image = next((r.image_id for r in s.of(target.revision) if r.image_id), "")
+    if not image and (pulling := pull(s, target)) is not None:
         return pulling
-    reason = f"running {name}: {hook} ({named(target, s.seen, s.record)})"
-    if name in s.seen.busy or name in s.seen.cooling:
-        said = s.seen.failures.get(name)
-        return Decision(reason=f"{said}; trying again" if said else reason, phase=Phase.STARTING)
-    image = image_for(target, s.seen, s.record)
-    action = RunHook(
+    image = image or image_for(target, s.seen, s.record)
+    action = CreateHook(
         name=name,
         hook=hook,
         deployment=deployment.number,
@@ -157,16 +230,45 @@ def _begin(
     return Decision(reason=reason, phase=Phase.STARTING, actions=(action,))
 
 
-def _wait(run: HookRun, why: str) -> Decision:
-    left = max(0.0, run.timeout - run.age)
+def _start(s: Situation, deployment: Deployment, run: HookRun, reason: str) -> Decision:
+    """Start a hook, which may have begun then, whatever is heard of it."""
+    begun = replace(deployment, begun=tuple(sorted({*deployment.begun, run.moment})))
+    action = RunHook(
+        name=run.name,
+        moment=run.moment,
+        deployment=deployment.number,
+        revision=deployment.revision,
+    )
     return Decision(
-        reason=f"{why}, at most {seconds_left(left)}",
+        reason=reason,
         phase=Phase.STARTING,
-        recheck_after=left if left > 0 else None,
-        left=left,
+        actions=(action,),
+        record=replace(s.record, deployment=begun),
     )
 
 
-def hook_name(spec: AppSpec, hook: Hook, deployment: Deployment) -> ReplicaName:
-    """Return the name of the container in which a hook runs for a deployment."""
-    return ReplicaName(f"{spec.name}-{spec.revision}-{hook.moment}-{deployment.number}")
+def _await(s: Situation, deployment: Deployment, run: HookRun) -> Decision:
+    """Wait for a hook of this deployment."""
+    begun = deployment
+    if run.moment not in deployment.begun:  # the record is older than the hook
+        begun = replace(deployment, begun=(*deployment.begun, run.moment))
+    why = f"{run.moment} runs in {run.name}"
+    return replace(_wait(s, run.name, why), record=replace(s.record, deployment=begun))
+
+
+def _wait(s: Situation, name: str, why: str = "") -> Decision:
+    """Wait for a hook to end, or to appear."""
+    run = next((run for run in s.seen.hooks if run.name == name), None)
+    if run is None:
+        return Decision(reason=f"waiting for {name}", phase=Phase.STARTING)
+    if run.is_late or s.has_told_to_end(run):
+        failure = s.seen.failures.get(run.name)
+        tried = f"; {failure}; trying again" if failure else ""
+        return Decision(reason=f"stopping {name}: its time is up{tried}", phase=Phase.STARTING)
+    left = run.timeout - run.age
+    return Decision(
+        reason=f"{why or f'{name} still runs'}, at most {seconds_left(left)}",
+        phase=Phase.STARTING,
+        recheck_after=left,
+        left=left,
+    )

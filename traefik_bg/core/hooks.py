@@ -6,9 +6,10 @@ middle finds it running, or ended, and never runs it again for the same deployme
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from shlex import join
+
+DEFAULT_TIMEOUT = 600.0  # seconds: long for a migration, short for something that hangs
 
 
 class Moment(StrEnum):
@@ -25,12 +26,10 @@ class Hook:
     """A command of the new image, with the app's environment, networks and volumes."""
 
     moment: Moment
-    command: tuple[str, ...]
-    timeout: float = 600.0
+    command: tuple[str, ...] = field(repr=False)
+    """May hold what is secret, once variables are put in: told to Docker, and to nobody else."""
+    timeout: float = DEFAULT_TIMEOUT
     """Seconds after which it is stopped, and has failed."""
-
-    def __str__(self) -> str:
-        return join(self.command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,10 @@ class AppSpec:
     @property
     def digest(self) -> str:
         """The fingerprint of the whole spec: a rejection holds until it changes."""
-        return digest(asdict(self))
+        fields = asdict(self)
+        if not self.hooks:
+            del fields["hooks"]  # what was rejected before there were hooks stays so
+        return digest(fields)
 
 
 # --- what is routed -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from enum import StrEnum
 from traefik_bg.core.evidence import CheckResult, Evidence
 from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing
+from traefik_bg.core.names import is_hook_of
 
 
 class ContainerState(StrEnum):
@@ -91,6 +92,7 @@ class HookRun:
 
     name: ReplicaName
     moment: Moment
+    revision: RevisionId
     deployment: int
     """The number of the deployment that it runs for."""
     timeout: float
@@ -98,27 +100,32 @@ class HookRun:
     state: ContainerState
     age: float = 0.0
     """Seconds since we first saw it running."""
+    image_id: str = ""
+    image_digest: str = ""
     exit_code: int | None = None
     log: tuple[str, ...] = ()
     """Its last lines, once it has ended."""
+
+    @property
+    def may_run(self) -> bool:
+        """Tell whether its process may be there."""
+        return self.state not in {ContainerState.CREATED, ContainerState.EXITED}
 
     @property
     def has_ended(self) -> bool:
         """Tell whether it has run, and how it ended is known."""
         return self.state is ContainerState.EXITED and self.exit_code is not None
 
-    @property
-    def is_well(self) -> bool:
-        """Tell whether it has ended as it should, and in time."""
-        return self.has_ended and self.exit_code == 0 and not self.is_late
+    def trouble(self, *, was_stopped: bool) -> str:
+        """Return how it ended, where that was not well, with the last line it wrote; else empty.
 
-    @property
-    def trouble(self) -> str:
-        """How it ended, where that was not well, with the last line it wrote; else empty."""
-        if not self.has_ended or self.is_well:
+        What was told to end has not succeeded, even if it says so: many programs answer SIGTERM
+        with 0.
+        """
+        if not self.has_ended or (self.exit_code == 0 and not was_stopped):
             return ""
         ended = f"ended with code {self.exit_code}"
-        if self.is_late:
+        if was_stopped:
             ended = f"did not end within {self.timeout:g} s, and was stopped"
         return f"{ended}: {self.log[-1]}" if self.log else ended
 
@@ -164,3 +171,11 @@ class Observation:
     """Why Traefik cannot be asked what it counted, for people; empty when it can, or need not."""
     checks: Mapping[str, CheckResult] = field(default_factory=dict)
     """The last answer of each check, by its name, asked since the present split."""
+
+    @property
+    def hooks_under_way(self) -> tuple[str, ...]:
+        """The hooks that may run now, or in a moment: what is being made cannot be seen yet."""
+        ended = {run.name for run in self.hooks if run.has_ended}
+        names = {run.name for run in self.hooks if run.may_run}
+        names |= {ReplicaName(name) for name in self.busy if is_hook_of(self.app, name)} - ended
+        return tuple(sorted(names))

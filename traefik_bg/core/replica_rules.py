@@ -100,17 +100,38 @@ def drain_limit(s: Situation) -> float:
     return min(rollout.drain, rollout.hold_requests / 3) if s.is_holding else rollout.drain
 
 
+def start_blue_again(s: Situation) -> Decision | None:
+    """Start what could be gone back to and does not run, however long green takes to come."""
+    if s.target is None or s.is_proven or s.is_exclusive:
+        return None
+    stopped = _stopped(s, [r for revision in sorted(s.ways_back) for r in s.of(revision)])
+    if not stopped:
+        return None
+    return Decision(
+        reason=f"starting {listed(stopped)} again",
+        phase=Phase.STARTING,
+        actions=tuple(StartReplica(name=name) for name in stopped),
+    )
+
+
+def _stopped(s: Situation, replicas: Sequence[Replica]) -> list[ReplicaName]:
+    """Return those that do not run, and may be started now."""
+    return [
+        replica.name
+        for replica in replicas
+        if replica.state in {ContainerState.CREATED, ContainerState.EXITED}
+        and replica.name not in s.seen.busy
+        and replica.name not in s.seen.cooling
+    ]
+
+
 def provide(s: Situation) -> Decision | None:
     """Pull the image, create what is missing and start what does not run."""
     target = s.target
     if target is None:
         return None
     actions = list(_creations(s, target))
-    blue = [r for revision in s.ways_back if not s.is_proven for r in s.of(revision)]
-    for replica in (*s.green, *(() if s.is_exclusive else blue)):
-        stopped = replica.state in {ContainerState.CREATED, ContainerState.EXITED}
-        if stopped and replica.name not in s.seen.busy and replica.name not in s.seen.cooling:
-            actions.append(StartReplica(name=replica.name))
+    actions += [StartReplica(name=name) for name in _stopped(s, s.green)]
     if not actions:
         return pull(s, target)
     names = list(dict.fromkeys(subject(action) for action in actions))

@@ -157,7 +157,7 @@ def _promote(s: Situation, target: AppSpec) -> Decision:
     reason = f"{target.revision} is good: {target.image} serves with {counted(target.replicas)}"
     hooks = s.record.deployment.hooks if s.record.deployment is not None else ()
     reason += "".join(f"; {ran.moment} {ran.trouble}" for ran in hooks if ran.trouble)
-    lines = tuple(f"{ran.moment}: {line}" for ran in hooks for line in ran.log)
+    lines = s.record.deployment.lines if s.record.deployment is not None else ()
     ending = Ending(outcome=Outcome.SUCCEEDED, revision=target.revision, reason=reason, log=lines)
     return Decision(
         reason=reason,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from traefik_bg.core.analysis import Verdict
+from traefik_bg.core.hook_rules import is_gone
 from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppSpec
 from traefik_bg.core.observation import ContainerState, Health, Replica
@@ -80,11 +81,14 @@ def _refused(s: Situation, target: AppSpec) -> Rejection | None:
 
 
 def _hook_failed(s: Situation, target: AppSpec) -> Rejection | None:
-    """What was to run before green has failed, or did not end in time."""
+    """What was to run before green has failed, did not end in time, or was taken away."""
     for run in s.seen.hooks:
-        has_failed = run.moment is Moment.BEFORE and run.has_ended and not run.is_well
-        if has_failed and s.is_own(run):
-            return _rejection(target, f"{run.moment} {run.trouble}", run.log)
+        trouble = run.trouble(was_stopped=s.has_told_to_end(run))
+        if trouble and run.moment is Moment.BEFORE and s.is_own(run):
+            return _rejection(target, f"{run.moment} {trouble}", run.log)
+    if is_gone(s, Moment.BEFORE):
+        reason = f"{Moment.BEFORE} was removed before it had ended: nobody knows how far it got"
+        return _rejection(target, reason)
     return None
 
 

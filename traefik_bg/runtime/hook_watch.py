@@ -8,7 +8,7 @@ a hook more time, never less.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from traefik_bg.core.observation import ContainerState, HookRun
@@ -31,8 +31,9 @@ class _Watched:
 class HookWatch:
     """The hooks of one app."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, digest: Callable[[str], Awaitable[str]]) -> None:
         self._engine = engine
+        self._digest = digest
         self._watched: dict[str, _Watched] = {}
 
     async def read(self, containers: Iterable[Container]) -> tuple[HookRun, ...]:
@@ -58,10 +59,13 @@ class HookWatch:
         return HookRun(
             name=container.name,
             moment=label.moment,
+            revision=container.revision,
             deployment=label.deployment,
             timeout=label.timeout,
             state=container.state,
             age=watched.took,
+            image_id=container.image_id,
+            image_digest=await self._digest(container.image_id),
             exit_code=container.exit_code,
             log=watched.log or (),
         )

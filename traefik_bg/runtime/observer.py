@@ -69,7 +69,7 @@ class Observer:
         self._inquiry = inquiry
         self._operations = operations
         self._addresses_are_names = addresses_are_names
-        self._hooks = HookWatch(engine)
+        self._hooks = HookWatch(engine, self._digest)
         self._idle_since: dict[ReplicaName, float] = {}
         self._logs: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._digests: dict[str, str] = {}
