@@ -127,14 +127,30 @@ SPECS = [
 ]  # fmt: skip
 
 
+THEMES = [
+    SPECS,
+    [spec for spec in SPECS if spec.rollout.strategy is not Strategy.RECREATE and not spec.hooks],
+    [spec for spec in SPECS if spec.rollout.steps or spec.image == "web:1"],
+    [spec for spec in SPECS if spec.rollout.strategy is Strategy.RECREATE],
+    [spec for spec in SPECS if spec.hooks or spec.image == "web:1"],
+]
+"""What a walk is about: among few wishes each is met in more ways than among all of them."""
+
+LONGEST_HOLD = 120.0
+"""Seconds that requests may wait for us in a quiet world: until a hook of a deployment that is over
+has ended (20), blue has drained (5), green has migrated (5) and was not healthy in time (60), and
+what ran before is back, if it has been started too often to be started at once."""
 GIVEN_UP = 100.0
 """Seconds after which nobody waits any more for a replica that is not healthy."""
 
 
 def settle(world: FaultyWorld, *, looks: int = 400) -> None:
     """Let the service work in a quiet world until it has nothing left to do."""
+    world.held_since, world.longest_hold = None, 0.0
     for _ in range(looks):
         made = world.tick()
+        held = world.longest_hold
+        assert held < LONGEST_HOLD, f"S3: requests wait for {held:.0f} s: {made.reason}"
         if crashes_for_ever(world) or answers_badly_for_ever(world, made):
             return
         if made.actions or made.recheck_after == 0.0:
@@ -177,7 +193,8 @@ def answers_badly_for_ever(world: FaultyWorld, made: Plan) -> bool:
 def quiet(world: FaultyWorld) -> None:
     """End every fault."""
     world.lags, world.answers, world.is_starved = False, True, False
-    world.hooks_hang = False
+    world.hooks_hang, world.docker_takes = False, 0.0
+    world.land()
     world.connections.clear()
     for name, replica in world.replicas.items():
         if replica.health is Health.UNHEALTHY:
@@ -233,14 +250,15 @@ def assert_brought_back(world: FaultyWorld) -> None:
 class Walk(RuleBasedStateMachine):
     """One app, one service, and everything that can happen to them."""
 
-    @initialize(first=st.integers(0, 4))
-    def begin(self, first: int) -> None:
+    @initialize(first=st.integers(0, 4), theme=st.integers(0, len(THEMES) - 1))
+    def begin(self, first: int, theme: int) -> None:
+        self.theme = THEMES[theme]
         self.world = FaultyWorld(app=WEB, desired=None, images={"web:1"}, guard_available=True)
         self.world.want(SPECS[first])
 
     @rule(which=st.integers(0, len(SPECS) - 1))
     def edit(self, which: int) -> None:
-        self.world.want(SPECS[which])
+        self.world.want(self.theme[which % len(self.theme)])
 
     @rule()
     def remove_app(self) -> None:
@@ -257,10 +275,19 @@ class Walk(RuleBasedStateMachine):
             made = self.world.tick()
             self.world.advance(made.recheck_after or 0.5)
 
-    @rule(cut=st.integers(0, 3), amnesia=st.booleans())
-    def die_in_the_middle(self, cut: int, amnesia: bool) -> None:
+    @rule(is_seen=st.booleans())
+    def go_on_until_a_hook_is_under_way(self, is_seen: bool) -> None:
+        for _ in range(60):
+            runs = any(run.may_run for run in self.world.hooks.values())
+            if runs or (self.world.in_flight and not is_seen):
+                return
+            made = self.world.tick()
+            self.world.advance(min(made.recheck_after or 0.5, 2.0))
+
+    @rule(cut=st.integers(0, 3), amnesia=st.booleans(), lands=st.booleans())
+    def die_in_the_middle(self, cut: int, amnesia: bool, lands: bool) -> None:
         self.world.tick(cut=cut, amnesia=amnesia and cut == 0)
-        self.world.lose_timers()
+        self.world.die(lands=lands)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 31.0, 70.0]))
     def wait(self, seconds: float) -> None:
@@ -306,9 +333,24 @@ class Walk(RuleBasedStateMachine):
         if names:
             self.world.connections[names[which % len(names)]] = count
 
-    @rule(hang=st.booleans())
-    def hooks_hang(self, hang: bool) -> None:
-        self.world.hooks_hang = hang
+    @rule(hang=st.booleans(), obey=st.booleans())
+    def hooks_misbehave(self, hang: bool, obey: bool) -> None:
+        self.world.hooks_hang, self.world.hooks_obey = hang, obey
+
+    @rule(which=st.integers(0, 3), is_killed=st.booleans())
+    def touch_hook(self, which: int, is_killed: bool) -> None:
+        names = sorted(self.world.hooks)
+        if not names:
+            return
+        name = names[which % len(names)]
+        if not is_killed:
+            self.world.remove_hook(name)
+        elif self.world.hooks[name].state is ContainerState.RUNNING:
+            self.world.end_hook(name, 137)
+
+    @rule(takes=st.sampled_from([0.0, 0.3, 3.0]))
+    def docker_is_slow(self, takes: float) -> None:
+        self.world.docker_takes = takes
 
     @rule(lags=st.booleans(), answers=st.booleans())
     def traefik_lags(self, lags: bool, answers: bool) -> None:

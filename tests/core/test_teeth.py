@@ -26,8 +26,10 @@ from traefik_bg.core import (
     verdict,
 )
 from traefik_bg.core.analysis import Judgement, Verdict
+from traefik_bg.core.observation import Observation
+from traefik_bg.core.situation import Situation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOOK_LONG_ENOUGH = settings(
     max_examples=1500,
@@ -64,11 +66,18 @@ def test_no_rule_can_be_left_out(rule: Callable[..., Any], monkeypatch: pytest.M
         walk()
 
 
+def _hooks_that_can_be_seen(seen: Observation) -> tuple[str, ...]:
+    return tuple(run.name for run in seen.hooks if run.may_run)
+
+
 CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
     (verdict, "_refused", lambda *_: None),
     (verdict, "_late", lambda *_: None),
     (verdict, "_hook_failed", lambda *_: None),
     (hook_rules, "_is_needed", lambda *_: False),
+    (verdict, "is_gone", lambda *_: False),
+    (Situation, "has_told_to_end", lambda *_: False),
+    (Observation, "hooks_under_way", property(_hooks_that_can_be_seen)),
     (replica_rules, "is_drained", lambda *_: True),
     (replica_rules, "_kept_revisions", lambda *_: frozenset()),
     (routing, "_survivors", lambda s: s.routed.shares),
