@@ -93,11 +93,11 @@ async def test_a_migration_that_fails_rejects_green_and_leaves_blue_alone(scene:
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("kill", ["create_hook:1", "start_once:1", "save:2"])
+@pytest.mark.parametrize("kill", ["create_hook:1", "save:2", "start_once:1", "save:3"])
 async def test_a_service_killed_in_the_middle_runs_no_migration_twice(
     scene: Stage, kill: str
 ) -> None:
-    """After it was created, after it was started, and after it was remembered that it is done."""
+    """Made, remembered that it may begin, begun, remembered that it is done: killed after each."""
     await serve_v1(scene)
     async with scene.load(seconds=150, **FEW) as meter:
         await scene.stop_service()
@@ -126,6 +126,114 @@ async def test_a_migration_that_is_killed_is_failed_and_not_run_again_by_itself(
     rejected = await until_rejected(scene)
     assert rejected["rejection"]["reason"] == "before ended with code 137"
     assert runs(scene) == 2
+
+
+async def until_migrating(scene: Stage) -> str:
+    """Wait until the migration of the deployment under way runs; return its container's name."""
+    seen = (await scene.until(lambda app: "before runs" in app["reason"]))["deployment"]
+    return f"{APP}-{seen['revision']}-before-{seen['number']}"
+
+
+@pytest.mark.timeout(150)
+async def test_a_migration_killed_together_with_the_service_is_failed_and_not_run_again(
+    scene: Stage,
+) -> None:
+    """The machine lost its power, say: blue serves on, and only `retry` runs it once more."""
+    await serve_v1(scene)
+    async with scene.load(seconds=100, **FEW) as meter:
+        wish(scene, "v2", "time.sleep(4); print('done')")
+        hook = await until_migrating(scene)
+        scene.kill_service()
+        docker("kill", hook)
+        meter.mark("killed")
+        scene.start_service()
+        rejected = await until_rejected(scene)
+        assert rejected["rejection"]["reason"] == "before ended with code 137"
+        await scene.until(lambda _app: not containers_of(scene, hook))
+        assert runs(scene) == 2
+        await scene.command("retry")
+        await scene.until_settled("v2")
+        meter.mark("settled")
+        await until_answered(meter, "settled")
+        report = await meter.stop()
+    assert_nothing_lost(report)
+    assert runs(scene) == 3
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("is_dead", [False, True], ids=["the service sees it", "it is down"])
+async def test_a_migration_removed_by_hand_is_failed_and_not_run_again(
+    scene: Stage, *, is_dead: bool
+) -> None:
+    """By force while it runs, or pruned while nobody looked."""
+    await serve_v1(scene)
+    wish(scene, "v2", "time.sleep(15)")
+    hook = await until_migrating(scene)
+    if is_dead:
+        scene.kill_service()
+    docker("rm", "-f", hook)
+    if is_dead:
+        scene.start_service()
+    reason = (await until_rejected(scene))["rejection"]["reason"]
+    assert reason == "before was removed before it had ended: nobody knows how far it got"
+    assert runs(scene) == 2
+
+
+@pytest.mark.timeout(150)
+async def test_a_migration_that_was_stopped_has_failed_whatever_it_says(scene: Stage) -> None:
+    """It took too long, answers SIGTERM with 0, and the service dies before it has seen that."""
+    await serve_v1(scene)
+    await scene.stop_service()
+    scene.start_service(module=("integration.dying_service", "stop:1"))
+    stubborn = "import signal; signal.signal(15, lambda *_: sys.exit(0)); time.sleep(60)"
+    hooks = {"before": {"command": ["python", "-c", f"{RAN}{stubborn}"], "timeout": "2s"}}
+    wish(scene, "v2", "", hooks=hooks)
+    hook = await until_migrating(scene)
+    assert scene.process is not None
+    assert await asyncio.to_thread(scene.process.wait, 60) == -9
+    assert docker("inspect", "--format", "{{.State.ExitCode}}", hook).strip() == "0"
+    scene.start_service()
+    reason = (await until_rejected(scene))["rejection"]["reason"]
+    assert reason == "before did not end within 2 s, and was stopped"
+    assert runs(scene) == 2
+
+
+@pytest.mark.timeout(150)
+async def test_edits_in_quick_succession_never_make_two_migrations_run_at_once(
+    scene: Stage,
+) -> None:
+    """Each writes down when it begins and when it ends."""
+    await serve_v1(scene)
+    log = "out = open('/ran/log', 'a'); out.write('<'); out.flush()"
+    then = f"{log}; time.sleep(0.7); out.write('>'); out.close()"
+    for number in range(12):
+        wish(scene, "v2" if number % 2 else "v1", then, environment={**QUICK, "ROUND": str(number)})
+        await asyncio.sleep(0.13 * (number % 5))
+    await scene.until_settled("v2")
+    begun_and_ended = await asyncio.to_thread(Path(scene.root, "ran", "log").read_text)
+    assert "<<" not in begun_and_ended
+    assert begun_and_ended.endswith("<>")
+
+
+@pytest.mark.timeout(150)
+async def test_with_recreate_an_edit_cuts_short_what_only_warms_up(scene: Stage) -> None:
+    """What serves is not stopped before that has ended: the pause is as short as without it."""
+    slow = {"after_cutover": {"command": ["sleep", "60"], "timeout": "90s"}}
+    lasting = {**RECREATE, "bake": "5s"}
+    wish(scene, "v1", "", replicas=1, rollout=lasting, hooks={})
+    scene.start_service()
+    await scene.until_settled("v1")
+    async with scene.load(seconds=100, **PATIENT) as meter:
+        wish(scene, "v2", "", replicas=1, rollout=lasting, hooks=slow)
+        await scene.until(lambda app: "after_cutover runs" in app["reason"])
+        meter.mark("edit")
+        wish(scene, "v1", "", replicas=1, rollout=lasting, hooks={})
+        await scene.until_settled("v1")
+        meter.mark("settled")
+        await until_answered(meter, "settled")
+        report = await meter.stop()
+    assert_nothing_lost(report)
+    assert report.latency(1.0) < 20.0
 
 
 @pytest.mark.timeout(150)

@@ -278,6 +278,9 @@ class Walk(RuleBasedStateMachine):
     @rule(is_seen=st.booleans())
     def go_on_until_a_hook_is_under_way(self, is_seen: bool) -> None:
         for _ in range(60):
+            desired, good = self.world.desired, self.world.record.good
+            if desired is None or not desired.hooks or (good and good.revision == desired.revision):
+                return
             runs = any(run.may_run for run in self.world.hooks.values())
             if runs or (self.world.in_flight and not is_seen):
                 return
