@@ -198,6 +198,8 @@ class FaultyWorld(World):
             now = made.record.deployment
             if (before and before.number) != (now and now.number):
                 self.promoted = None
+            if self.record == Record():
+                self.hooks_started.clear()  # the app is forgotten: deployments count from 1 again
         for about in [key for key in self.refusals if made.endings]:
             del self.refusals[about]
         self._check_hold(seen, made)

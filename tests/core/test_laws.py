@@ -136,6 +136,8 @@ THEMES = [
 ]
 """What a walk is about: among few wishes each is met in more ways than among all of them."""
 
+HOOKED = [spec for spec in SPECS if spec.hooks]
+
 LONGEST_HOLD = 120.0
 """Seconds that requests may wait for us in a quiet world: until a hook of a deployment that is over
 has ended (20), blue has drained (5), green has migrated (5) and was not healthy in time (60), and
@@ -250,11 +252,15 @@ def assert_brought_back(world: FaultyWorld) -> None:
 class Walk(RuleBasedStateMachine):
     """One app, one service, and everything that can happen to them."""
 
-    @initialize(first=st.integers(0, 4), theme=st.integers(0, len(THEMES) - 1))
-    def begin(self, first: int, theme: int) -> None:
+    @initialize(
+        first=st.integers(0, 4), theme=st.integers(0, len(THEMES) - 1), is_settled=st.booleans()
+    )
+    def begin(self, first: int, theme: int, is_settled: bool) -> None:
         self.theme = THEMES[theme]
         self.world = FaultyWorld(app=WEB, desired=None, images={"web:1"}, guard_available=True)
         self.world.want(SPECS[first])
+        if is_settled:
+            settle(self.world)
 
     @rule(which=st.integers(0, len(SPECS) - 1))
     def edit(self, which: int) -> None:
@@ -275,14 +281,30 @@ class Walk(RuleBasedStateMachine):
             made = self.world.tick()
             self.world.advance(made.recheck_after or 0.5)
 
-    @rule(is_seen=st.booleans())
-    def go_on_until_a_hook_is_under_way(self, is_seen: bool) -> None:
+    @rule(
+        which=st.integers(0, len(HOOKED)),
+        takes=st.sampled_from([0.0, 0.3, 3.0]),
+        then=st.sampled_from(["nothing", "kill", "remove", "die"]),
+    )
+    def meet_a_hook(self, which: int, takes: float, then: str) -> None:
+        self.world.docker_takes = takes
+        self.world.want((*HOOKED, self.world.desired)[which])
+        self._until_a_hook_is_under_way()
+        running = [run.name for run in self.world.hooks.values() if run.may_run]
+        if then == "die":
+            self.world.die(lands=takes < 1.0)
+        elif running and then == "remove":
+            self.world.remove_hook(running[0])
+        elif running and then == "kill":
+            self.world.end_hook(running[0], 137)
+
+    def _until_a_hook_is_under_way(self) -> None:
         for _ in range(60):
             desired, good = self.world.desired, self.world.record.good
             if desired is None or not desired.hooks or (good and good.revision == desired.revision):
                 return
             runs = any(run.may_run for run in self.world.hooks.values())
-            if runs or (self.world.in_flight and not is_seen):
+            if runs or self.world.in_flight:
                 return
             made = self.world.tick()
             self.world.advance(min(made.recheck_after or 0.5, 2.0))
@@ -339,21 +361,6 @@ class Walk(RuleBasedStateMachine):
     @rule(hang=st.booleans(), obey=st.booleans())
     def hooks_misbehave(self, hang: bool, obey: bool) -> None:
         self.world.hooks_hang, self.world.hooks_obey = hang, obey
-
-    @rule(which=st.integers(0, 3), is_killed=st.booleans())
-    def touch_hook(self, which: int, is_killed: bool) -> None:
-        names = sorted(self.world.hooks)
-        if not names:
-            return
-        name = names[which % len(names)]
-        if not is_killed:
-            self.world.remove_hook(name)
-        elif self.world.hooks[name].state is ContainerState.RUNNING:
-            self.world.end_hook(name, 137)
-
-    @rule(takes=st.sampled_from([0.0, 0.3, 3.0]))
-    def docker_is_slow(self, takes: float) -> None:
-        self.world.docker_takes = takes
 
     @rule(lags=st.booleans(), answers=st.booleans())
     def traefik_lags(self, lags: bool, answers: bool) -> None:

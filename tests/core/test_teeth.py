@@ -70,7 +70,7 @@ def _hooks_that_can_be_seen(seen: Observation) -> tuple[str, ...]:
     return tuple(run.name for run in seen.hooks if run.may_run)
 
 
-CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
+CARELESS: list[tuple[Any, str, Any]] = [
     (verdict, "_refused", lambda *_: None),
     (verdict, "_late", lambda *_: None),
     (verdict, "_hook_failed", lambda *_: None),
