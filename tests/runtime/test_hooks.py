@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -104,6 +105,20 @@ async def test_a_hook_that_is_not_wanted_any_more_is_not_started(how: str) -> No
             stage.drop()
         else:
             stage.want(BLUE)
+        await asyncio.sleep(60)
+        assert not stage.engine.hooks_run
+        assert not hooks(stage)
+
+
+async def test_just_before_a_hook_begins_it_is_asked_whether_it_is_still_wanted() -> None:
+    """Remembering that it begins took long, and there was an edit meanwhile."""
+    async with Stage() as stage:
+        await given(stage, BLUE)
+        stage.tape.late["save"] = 2.0
+        stage.want(GREEN)
+        await stage.until(lambda: hooks(stage))
+        await stage.until(lambda: '"begun": ["before"]' in json.dumps(asdict(stage.record())))
+        stage.want(BLUE)
         await asyncio.sleep(60)
         assert not stage.engine.hooks_run
         assert not hooks(stage)
