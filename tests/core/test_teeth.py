@@ -47,10 +47,11 @@ def walk() -> None:
     run_state_machine_as_test(Walk, settings=LOOK_LONG_ENOUGH)
 
 
-BY_EXAMPLE = {rollout_rules.let_sessions_end, rollout_rules.keep_sessions}
-"""What chance rarely misses: it takes two or three versions within one drain, and a quiet end. What
-misses them is in `test_rollout_rules`: `test_the_next_deployment_waits_for_the_sessions_of_the_one_
-before`, and `test_clients_have_until_the_drain_is_over`."""
+BY_EXAMPLE = {rollout_rules.let_sessions_end, rollout_rules.keep_sessions, traffic_rules.go_home}
+"""What chance rarely misses: it takes two or three things at once, and a quiet end. Examples do:
+`test_the_next_deployment_waits_for_the_sessions_of_the_one_before` and
+`test_clients_have_until_the_drain_is_over`; `test_half_of_blue_is_enough_to_go_home_to` and
+`test_a_breach_goes_back_to_blue_at_once_with_the_numbers`."""
 
 
 @pytest.mark.parametrize(
