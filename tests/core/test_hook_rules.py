@@ -204,6 +204,16 @@ def test_one_taken_out_of_the_file_is_waited_for_where_it_runs_already() -> None
     assert isinstance(made(wanted=plain, record=NEW).actions[0], CreateReplica)
 
 
+def test_one_taken_out_of_the_file_before_it_began_is_over() -> None:
+    """Its container is cleared away, and nobody misses it later."""
+    plain = replace(GREEN, hooks=())
+    plan = made(run(state=ContainerState.CREATED), wanted=plain)
+    assert plan.record.deployment.ran(Moment.BEFORE).trouble == "was not run: it left the file"
+    cleared = made(run(state=ContainerState.CREATED), wanted=plain, record=plan.record)
+    assert cleared.actions == (RemoveReplica(name=NAME),)
+    assert made(wanted=plain, record=plan.record).record.rejection is None
+
+
 def test_nothing_of_green_starts_beside_a_migration_of_the_same_revision() -> None:
     """Whatever deployment it was begun in, and even if the file has none any more."""
     old = run(name=ReplicaName(f"web-{G}-before-1"), deployment=1)

@@ -22,6 +22,7 @@ from traefik_bg.core.actions import (
 from traefik_bg.core.decision import Decision, listed
 from traefik_bg.core.hooks import Hook, Moment, Ran
 from traefik_bg.core.model import AppSpec, ReplicaName
+from traefik_bg.core.names import hook_name
 from traefik_bg.core.observation import ContainerState, HookRun, Observation
 from traefik_bg.core.pins import image_for, named
 from traefik_bg.core.record import Deployment, Record
@@ -162,7 +163,10 @@ def _run(s: Situation, moment: Moment) -> Decision | None:
         return Decision(reason=f"running {name}", phase=Phase.STARTING)
     if run is None or run.state is ContainerState.CREATED:
         hook = target.hook(moment)
-        return None if hook is None else _begin(s, target, hook, name, run)
+        if hook is not None:
+            return _begin(s, target, hook, deployment, run)
+        never = Ran(moment=moment, trouble="was not run: it left the file")
+        return None if run is None else _told(s, deployment, never)
     trouble = run.trouble(was_stopped=s.has_told_to_end(run))
     if not run.has_ended or (moment is Moment.BEFORE and trouble):
         return _await(s, deployment, run)  # what has failed before green is rejected
@@ -198,12 +202,10 @@ def _told(s: Situation, deployment: Deployment, ran: Ran) -> Decision:
 
 
 def _begin(
-    s: Situation, target: AppSpec, hook: Hook, name: ReplicaName, run: HookRun | None
+    s: Situation, target: AppSpec, hook: Hook, deployment: Deployment, run: HookRun | None
 ) -> Decision:
     """Run the hook: alone, in a container of the very image that green has or will have."""
-    deployment = s.record.deployment
-    if deployment is None:
-        raise ValueError(f"{name} runs for no deployment")
+    name = hook_name(s.seen.app, deployment.revision, hook.moment, deployment.number)
     if others := [other for other in s.seen.hooks_under_way if other != name]:
         return _wait(s, others[0])
     green = [r.name for r in s.of(target.revision) if r.state not in _RESTING]
@@ -221,7 +223,7 @@ def _begin(
         return pulling
     image = image or image_for(target, s.seen, s.record)
     action = CreateHook(
-        name=name,
+        name=ReplicaName(name),
         hook=hook,
         deployment=deployment.number,
         spec=target,
