@@ -339,6 +339,9 @@ def test_an_app_that_is_not_wanted_any_more_is_forgotten_when_its_hook_has_ended
     """Not before: its container would be nobody's."""
     plan = decided(wanted=None, record=Record(), hooks=(run(),))
     assert plan.reason == f"not desired any more: waiting for {NAME}"
+    plan = decided(wanted=None, record=Record(deployments=2), busy=frozenset({NAME}))
+    assert plan.reason == f"not desired any more: waiting for {NAME}"
+    assert plan.record.deployments == 2
     plan = decided(wanted=None, record=Record(), hooks=(ended(1),))
     assert plan.actions == (RemoveReplica(name=NAME),)
 

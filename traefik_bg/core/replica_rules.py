@@ -285,7 +285,8 @@ def finish_removal(s: Situation) -> Decision | None:
     """Wait for the last replicas of an unwanted app, then forget it."""
     if s.seen.desired is not None:
         return None
-    if s.replicas or s.seen.hooks:
-        left = listed([*(r.name for r in s.replicas), *(run.name for run in s.seen.hooks)])
+    hooks = {run.name for run in s.seen.hooks} | set(s.seen.hooks_under_way)
+    if s.replicas or hooks:
+        left = listed([*(r.name for r in s.replicas), *sorted(hooks)])
         return Decision(reason=f"not desired any more: waiting for {left}", phase=Phase.REMOVING)
     return Decision(reason="not desired, nothing left", phase=Phase.SETTLED, record=Record())
