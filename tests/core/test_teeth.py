@@ -54,6 +54,11 @@ BY_EXAMPLE = {rollout_rules.let_sessions_end, rollout_rules.keep_sessions, traff
 `test_a_breach_goes_back_to_blue_at_once_with_the_numbers`."""
 
 
+def test_with_all_rules_as_they_are_no_law_is_broken() -> None:
+    """In the very walks that find every careless planner out: those found nothing else."""
+    walk()
+
+
 @pytest.mark.parametrize(
     "rule",
     [rule for rule in planner.RULES if rule not in BY_EXAMPLE],
