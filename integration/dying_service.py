@@ -2,9 +2,9 @@
 
     python -m integration.dying_service publish:2 run --desired …
 
-Kinds: save, pull, create, start, publish, stop, remove. The action has been done when the process
-dies, its answer has not been used: the worst moment. Whoever starts it without dying wants
-`python -m traefik_bg`.
+Kinds: save, pull, create, create_hook, start_once, start, publish, stop, remove. The action has
+been done when the process dies, its answer has not been used: the worst moment. Whoever starts it
+without dying wants `python -m traefik_bg`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ KINDS: dict[str, type] = {
     "save": StateDb,
     "pull": DockerEngine,
     "create": DockerEngine,
+    "create_hook": DockerEngine,
+    "start_once": DockerEngine,
     "start": DockerEngine,
     "publish": TraefikRouter,
     "stop": DockerEngine,

@@ -279,7 +279,7 @@ WRONG_VALUES: list[tuple[str, str | None]] = [
     ("health: {serving_interval: 5s}", "web.health.serving_interval: is unknown here; did you mean interval?"),
     ("health: /up", 'web.health: must be a mapping, not "/up"'),
     ("health:", "web.health: is empty: write a mapping, or remove the key"),
-    ("hooks: {}", "web.hooks: is not supported by this version of traefik-bg"),
+    ("before: ./migrate", "web.before: belongs under hooks"),
     ("update: {}", "web.update: is not supported by this version of traefik-bg"),
     # what blue and green cannot share, and what Compose does that is not done here
     ("container_name: web", "web.container_name: cannot be fixed: blue and green run side by side, so each replica gets a name of its own"),

@@ -33,6 +33,8 @@ OWN = (
     "Analysis",
     "Check",
     "Adopt",
+    "Hooks",
+    "Hook",
 )
 
 

@@ -234,7 +234,7 @@ class TestCreate:
         """Ours, but not what was asked for: never taken for it."""
         docker.add()["Config"]["Labels"]["traefik-bg.revision"] = "other"
 
-        with pytest.raises(SpecRefused, match="another replica of ours"):
+        with pytest.raises(SpecRefused, match="another container of ours"):
             await engine.create(NAME, 1, app(), IMAGE)
 
     async def test_asks_for_every_network_first(

@@ -7,24 +7,30 @@ so that a planner that fools itself does not fool them.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from traefik_bg.core.actions import (
     Action,
+    CreateHook,
     CreateReplica,
     Outcome,
     Plan,
     PublishRouting,
     PullImage,
     RemoveReplica,
+    RunHook,
     StartReplica,
     StopReplica,
+    subject,
 )
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.errors import CommandRefused
 from traefik_bg.core.evidence import Evidence, Figures
-from traefik_bg.core.forecast import World
-from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Server
+from traefik_bg.core.forecast import ASSUMED_HOOK, World
+from traefik_bg.core.hooks import Moment
+from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing, Server
+from traefik_bg.core.names import is_hook_of
 from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
 from traefik_bg.core.planner import plan
 from traefik_bg.core.record import Record
@@ -35,6 +41,8 @@ NEVER_HEALTHY = "web:never-healthy"
 CRASHES = "web:crashes"
 ERRS = "web:errs"
 """Healthy to every probe, but one answer in ten is an error."""
+BAD_MIGRATION = "web:bad-migration"
+"""What is to run before it ends with an error."""
 MISSING = "web:missing"
 REFUSED = "web:refused"
 BAD_RULE = "Host(`web.example`"
@@ -74,6 +82,25 @@ class FaultyWorld(World):
     starts: dict[ReplicaName, list[float]] = field(default_factory=dict)
     """When each container was started: starting it again and again is slowed down."""
 
+    hooks_hang: bool = False
+    hooks_obey: bool = False
+    """A hook that is told to end says that all is well."""
+    hooks_started: set[ReplicaName] = field(default_factory=set)
+    """Truth: every hook that was started, since nothing was forgotten."""
+    hooks_began: dict[ReplicaName, float] = field(default_factory=dict)
+    """Truth: when each hook began."""
+    hooks_done: set[RevisionId] = field(default_factory=set)
+    """Truth: whose migration has ended well."""
+    docker_takes: float = 0.0
+    """Seconds until what is done to a hook has happened; until then it is seen as busy, no more."""
+    in_flight: list[tuple[float, float, Action]] = field(default_factory=list)
+    """When Docker was told to do something to a hook, when it will have done it, and what."""
+    exclusive_since: float | None = None
+    """Truth: since when it is wished that no two versions run at once."""
+    held_since: float | None = None
+    """Truth: since when requests wait for us."""
+    longest_hold: float = 0.0
+
     # --- looking ----------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
@@ -96,9 +123,15 @@ class FaultyWorld(World):
             weights_for=self._since(self.stood_since) if is_confirmed else None,
             routable=frozenset(routable),
             refusals=self.refusals | self._refused_routes(),
+            busy=frozenset(action.name for action in self._under_way()),
             cooling=self._cooling(),
             evidence=self._evidence() if is_confirmed and self.has_figures else None,
         )
+
+    def _under_way(self) -> Iterator[CreateHook | RunHook | StopReplica | RemoveReplica]:
+        for _, _, action in self.in_flight:
+            if isinstance(action, CreateHook | RunHook | StopReplica | RemoveReplica):
+                yield action
 
     def _evidence(self) -> Evidence:
         """Count what every revision answered since the split is what it is."""
@@ -167,6 +200,8 @@ class FaultyWorld(World):
             now = made.record.deployment
             if (before and before.number) != (now and now.number):
                 self.promoted = None
+            if self.record == Record():
+                self.hooks_started.clear()  # the app is forgotten: deployments count from 1 again
         for about in [key for key in self.refusals if made.endings]:
             del self.refusals[about]
         self._check_hold(seen, made)
@@ -174,7 +209,10 @@ class FaultyWorld(World):
         for action in made.actions[:cut]:
             self._check(action)
             self.apply(action)
+        self._time_hold()
         if cut is None:
+            self._check_blue_is_awake(seen, made)
+            self._check_late(seen, made)
             self._check_dead_are_unrouted()
             self._check_undone()
             self._check_mirror()
@@ -193,11 +231,43 @@ class FaultyWorld(World):
             case PublishRouting(routing=routing):
                 self.may_run.append(routing)
                 self.published = routing
+            case _ if self.docker_takes and _is_about_a_hook(action, self.app):
+                self.in_flight.append((self.now, self.now + self.docker_takes, action))
+            case _:
+                self._land(action, self.now)
+
+    def _land(self, action: Action, told_at: float) -> None:
+        """Let Docker have done something, to a hook if it took its time."""
+        match action:
+            case RunHook(name=name) if name in self.hooks:
+                if self.hooks[name].state is ContainerState.CREATED:
+                    self._check_hook_begins(name, told_at)
+                    self.hooks_started.add(name)
+                    self.hooks_began[name] = self.now
+                super().apply(action)
+            case StopReplica(name=name) if name in self.hooks:
+                if self.hooks[name].state is ContainerState.RUNNING:
+                    self.end_hook(name, 0 if self.hooks_obey else 143)
+            case RemoveReplica(name=name) if self._has_running(name):
+                pass  # Docker refuses that
             case StopReplica(name=name):
                 super().apply(action)
                 self.connections[name] = 0
             case _:
                 super().apply(action)
+
+    def _has_running(self, name: ReplicaName) -> bool:
+        run = self.hooks.get(name)
+        return run is not None and run.state is ContainerState.RUNNING
+
+    def land(self, *, until: float | None = None) -> None:
+        """Let Docker have done what it was told to do by then; None: all of it."""
+        waiting, self.in_flight = self.in_flight, []
+        for told_at, due, action in waiting:
+            if until is None or due <= until:
+                self._land(action, told_at)
+            else:
+                self.in_flight.append((told_at, due, action))
 
     def image_of(self, name: ReplicaName) -> str:
         """Return the image a replica runs."""
@@ -209,12 +279,24 @@ class FaultyWorld(World):
         """Let time pass; bad images do not become healthy of it."""
         self._load()
         super().advance(seconds)
+        self.land(until=self.now)
+        self._time_hold()
         for name, replica in self.replicas.items():
             bad = self.known_images.get(replica.revision) == NEVER_HEALTHY
             if bad and replica.health is Health.HEALTHY:
                 self.replicas[name] = replace(
                     replica, health=Health.STARTING, health_reason="HTTP 503"
                 )
+
+    def _go_on(self, name: ReplicaName) -> None:
+        """Let a hook end as it does, unless it hangs."""
+        if self.hooks[name].age < ASSUMED_HOOK or self.hooks_hang:
+            return
+        revision = next((r for r in self.known_images if f"-{r}-" in name), None)
+        is_bad = revision is not None and self.known_images[revision] == BAD_MIGRATION
+        self.end_hook(name, 1 if is_bad else 0)
+        if revision is not None and not is_bad:
+            self.hooks_done.add(revision)
 
     def _load(self) -> None:
         """Let Traefik load what is published, unless it lags."""
@@ -247,10 +329,24 @@ class FaultyWorld(World):
         for name, replica in self.replicas.items():
             health = Health.UNKNOWN if replica.is_running else replica.health
             self.replicas[name] = replace(replica, age=0.0, health=health)
+        for name, run in self.hooks.items():
+            self.hooks[name] = replace(run, age=0.0)
+
+    def die(self, *, lands: bool) -> None:
+        """Let the service be killed: what is under way is done in a moment, or never was heard."""
+        if lands:
+            self.land()
+        self.in_flight.clear()
+        self.lose_timers()
+
+    def remove_hook(self, name: ReplicaName) -> None:
+        """Let somebody remove the container of a hook by force."""
+        del self.hooks[name]
 
     def lose_record(self) -> None:
         """Forget the record, as a deleted state.db does."""
         self.record = Record()
+        self.hooks_started.clear()
         self.rejected.clear()
         self.promoted = None
 
@@ -259,6 +355,10 @@ class FaultyWorld(World):
         if spec != self.desired:
             self.turned_from.clear()
         self.desired = spec
+        if not self._is_exclusive:
+            self.exclusive_since = None
+        elif self.exclusive_since is None:
+            self.exclusive_since = self.now
         if spec is not None:
             self.known_images[spec.revision] = spec.image
 
@@ -294,12 +394,17 @@ class FaultyWorld(World):
                 self._check_steps(routing)
                 self._check_kept(routing)
                 self._check_waiting(routing)
+            case CreateHook(name=name) | RunHook(name=name):
+                self._check_hook(name, is_start=isinstance(action, RunHook))
+            case StopReplica(name=name) | RemoveReplica(name=name) if name in self.hooks:
+                self._check_hook_over(name, is_removed=isinstance(action, RemoveReplica))
             case StopReplica(name=name):
                 self._check_s2(name)
                 self._check_s4(name)
                 self._check_held(name)
             case StartReplica(name=name):
                 self._check_s8(name)
+                self._check_migrated(name)
             case RemoveReplica(name=name):
                 assert not self.replicas[name].is_running, f"S2: {name} removed while it runs"
                 assert not self._may_be_routed(name), f"S7: {name} removed while routed"
@@ -308,7 +413,9 @@ class FaultyWorld(World):
                 assert name.startswith(f"{self.app}-"), f"S6: {name} is not ours"
                 assert name not in self.replicas, f"S7: {name} exists"
                 assert not self._may_be_routed(name), f"S7: {name} may still be routed to"
-                assert spec.digest not in self.rejected, f"L3: {spec.image} was rejected"
+                is_asked_back = spec == self.proven_good  # by two rollbacks, say
+                is_rejected = spec.digest in self.rejected
+                assert is_asked_back or not is_rejected, f"L3: {spec.image} was rejected"
             case _:
                 pass
 
@@ -368,7 +475,85 @@ class FaultyWorld(World):
             return
         mine = self.replicas[name].revision
         others = [r.name for r in self.replicas.values() if r.revision != mine and r.is_running]
+        hooks = [*self._running_hooks, *self._starting_hooks]
+        others += [name for name in hooks if f"-{mine}-" not in name]
         assert not others, f"S8: {name} started while {others} run"
+
+    @property
+    def _running_hooks(self) -> list[ReplicaName]:
+        running = ContainerState.RUNNING
+        return [run.name for run in self.hooks.values() if run.state is running]
+
+    @property
+    def _starting_hooks(self) -> list[ReplicaName]:
+        """The hooks that will run in a moment, though nobody can see that."""
+        return [action.name for action in self._under_way() if isinstance(action, RunHook)]
+
+    def _check_hook(self, name: ReplicaName, *, is_start: bool) -> None:
+        """Check that a hook is made and started for what is wanted, and alone."""
+        desired = self.desired
+        assert desired is not None, f"S9: {name} runs for what nobody wants"
+        mine = desired.revision
+        assert f"-{mine}-" in name, f"S9: {name} runs, and {mine} is wanted"
+        assert desired.digest not in self.rejected, f"L3: {name} runs for what was rejected"
+        assert name not in self.hooks_started, f"S9: {name} is begun twice"
+        assert not self._starting_hooks, f"S9: {name} runs beside {self._starting_hooks}"
+        assert not self._running_hooks, f"S9: {name} runs beside {self._running_hooks}"
+        self._check_beside(name, mine)
+        deployment = self.record.deployment
+        begun = deployment.begun if deployment is not None else ()
+        is_known = any(f"-{moment}-" in name for moment in begun)
+        assert is_known or not is_start, f"S9: {name} begins before that is remembered"
+
+    def _check_hook_begins(self, name: ReplicaName, told_at: float) -> None:
+        """Check that a hook begins once and alone, whatever has happened since it was told to."""
+        assert name not in self.hooks_started, f"S9: {name} is begun twice"
+        assert not self._running_hooks, f"S9: {name} begins beside {self._running_hooks}"
+        if self.exclusive_since is not None and self.exclusive_since <= told_at:
+            self._check_beside(name, self.hooks[name].revision)
+
+    def _check_beside(self, name: ReplicaName, mine: RevisionId) -> None:
+        running = [r for r in self.replicas.values() if r.is_running]
+        others = [r.name for r in running if r.revision != mine]
+        assert not (self._is_exclusive and others), f"S8: {name} runs beside {others}"
+        green = [r.name for r in running if r.revision == mine]
+        is_before = f"-{mine}-{Moment.BEFORE}-" in name
+        assert not (is_before and green), f"S9: {name} runs beside {green}"
+
+    def _check_hook_over(self, name: ReplicaName, *, is_removed: bool) -> None:
+        """Check that a hook is stopped for its time only, and removed when it is of no use."""
+        run = self.hooks[name]
+        if is_removed:
+            assert run.state is not ContainerState.RUNNING, f"S9: {name} removed while it runs"
+            deployment = self.record.deployment
+            is_needed = (
+                deployment is not None
+                and deployment.number == run.deployment
+                and f"-{deployment.revision}-" in name
+            )
+            told = deployment is not None and any(r.moment is run.moment for r in deployment.hooks)
+            assert told or not is_needed, f"S9: {name} removed before it was judged"
+        else:
+            is_in_the_way = self._is_exclusive and run.moment is Moment.AFTER_CUTOVER
+            is_late = self.now - self.hooks_began.get(name, self.now) >= run.timeout - 0.01
+            assert is_late or is_in_the_way, f"S9: {name} cut off after {run.age} s"
+
+    def _check_migrated(self, name: ReplicaName) -> None:
+        """Check that nothing of green starts before its migration is done."""
+        desired, published = self.desired, self.published or Routing()
+        revision = self.replicas[name].revision if name in self.replicas else None
+        if desired is None or desired.revision != revision or not self._is_doubtful(desired):
+            return
+        deployment = self.record.deployment
+        ran = deployment.ran(Moment.BEFORE) if deployment is not None else None
+        is_served = revision in published.weights or desired.digest in self.rejected
+        is_served = is_served or (ran is not None and "was not run" in ran.trouble)
+        is_served = is_served or (deployment is not None and deployment.blue == revision)
+        is_asked = desired.hook(Moment.BEFORE) is not None and not is_served
+        assert not is_asked or revision in self.hooks_done, f"S9: {name} starts before it"
+        mine = f"-{revision}-{Moment.BEFORE}-"
+        beside = [x for x in (*self._running_hooks, *self._starting_hooks) if mine in x]
+        assert not beside, f"S9: {name} starts beside {beside}"
 
     @property
     def _is_exclusive(self) -> bool:
@@ -500,7 +685,9 @@ class FaultyWorld(World):
             return  # requests wait: that is no state to leave an app in
         if self._is_exclusive and self.desired is not None and self.desired.digest in self.rejected:
             return  # there is no way back but to stop what was turned down
+        late = {run.name for run in seen.hooks if run.may_run}  # see the check of hooks
         touched = [a for a in made.actions if not isinstance(a, PublishRouting)]
+        touched = [a for a in touched if not (isinstance(a, StopReplica) and a.name in late)]
         assert not (held and touched), f"hold: {touched}"
 
     def _check_s2(self, name: ReplicaName) -> None:
@@ -546,6 +733,11 @@ class FaultyWorld(World):
         serving = [r for r in seen.replicas if r.revision == good.revision and r.is_healthy]
         assert len(serving) >= good.replicas, "S5: promoted without being healthy"
         before = self.proven_good
+        is_new = any(ending.outcome is Outcome.SUCCEEDED for ending in made.endings)
+        if is_new and good.hook(Moment.AFTER_CUTOVER) is not None:
+            ran = self.record.deployment.hooks if self.record.deployment is not None else ()
+            is_told = any(r.moment is Moment.AFTER_CUTOVER for r in ran)
+            assert is_told, f"S9: {good.image} is good before its last hook has run"
         if before is None or before.revision != good.revision:
             if not waived:
                 self._check_evidence(good, FULL)
@@ -602,6 +794,8 @@ class FaultyWorld(World):
             is_asked = desired.rollout.approval is Approval.MANUAL and is_first
             is_promoted = self.promoted is not None and self.promoted[0] == desired.revision
             assert not serves or is_promoted or not is_asked, "approval: nobody let requests wait"
+            hooks = [*self._running_hooks, *self._starting_hooks]
+            assert not (serves and hooks), f"hold: requests wait for {hooks}"
             has_all = before.weights == {desired.revision: 100}
             assert not (has_all and serves), "hold: requests wait although what is wanted serves"
 
@@ -618,6 +812,43 @@ class FaultyWorld(World):
         asked = (wished.percent, wished.all_methods)
         assert (mirror.percent, mirror.all_methods) == asked, "mirror: other copies than asked for"
 
+    def _check_blue_is_awake(self, seen: Observation, made: Plan) -> None:
+        """Check that blue is started again while green is awaited, whatever that waits for."""
+        desired, good = self.desired, self.proven_good
+        if desired is None or good is None or self._is_exclusive or self.record.good != good:
+            return
+        is_held = self.record.paused or desired.hold
+        if is_held or not self._is_doubtful(desired) or made.record.rejects(desired):
+            return
+        if made.record.deployment is None or made.actions:
+            return
+        asleep = [
+            r.name
+            for r in seen.replicas
+            if r.revision == good.revision and r.state is ContainerState.EXITED
+        ]
+        asleep = [name for name in asleep if name not in seen.cooling]
+        assert not asleep, f"blue: {asleep} ended and stay so: {made.reason}"
+
+    def _check_late(self, seen: Observation, made: Plan) -> None:
+        """Check that a hook gets no more than its time, even while the app is held."""
+        late = [run.name for run in seen.hooks if run.may_run and run.is_late]
+        late = [name for name in late if name not in seen.busy]
+        assert made.actions or not late, f"S9: {late} take too long: {made.reason}"
+
+    def _time_hold(self) -> None:
+        """Measure for how long requests wait for us."""
+        is_held = self.published is not None and self.published.holds_for is not None
+        if not is_held:
+            self.held_since = None
+            return
+        self.held_since = self.now if self.held_since is None else self.held_since
+        self.longest_hold = max(self.longest_hold, self.now - self.held_since)
+
     def _check_dead_are_unrouted(self) -> None:
         for server in self.published.servers if self.published and self.desired else ():
             assert self._is_right(server), f"S7: {server} is still routed"
+
+
+def _is_about_a_hook(action: Action, app: AppName) -> bool:
+    return is_hook_of(app, subject(action))

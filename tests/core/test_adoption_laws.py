@@ -14,7 +14,7 @@ from hypothesis.stateful import initialize, rule
 
 from tests.core.build import WEB
 from tests.core.faulty_world import FaultyWorld
-from tests.core.test_laws import SPECS, Walk, assert_settled
+from tests.core.test_laws import SPECS, THEMES, Walk, assert_settled
 from traefik_bg.core.actions import (
     Action,
     CreateReplica,
@@ -68,9 +68,9 @@ class AdoptingWorld(FaultyWorld):
         super()._check(action)
         desired = self.desired
         match action:
-            case RemoveReplica(name=name):
+            case RemoveReplica(name=name) if name in self.replicas:
                 assert not self.replicas[name].is_adopted, f"S6: {name} is not ours to remove"
-            case StopReplica(name=name) if desired is not None:
+            case StopReplica(name=name) if desired is not None and name in self.replicas:
                 routes = self.loaded.routes if self.loaded is not None else ()
                 seen = self.replicas[name]
                 lost = list(unmet_claims(seen, routes)) if seen.is_healthy else []
@@ -89,8 +89,9 @@ class TakingOver(Walk):
 
     world: AdoptingWorld
 
-    @initialize(first=st.integers(0, len(SPECS) - 1))
-    def begin(self, first: int) -> None:
+    @initialize(first=st.integers(0, len(SPECS) - 1), theme=st.integers(0, len(THEMES) - 1))
+    def begin(self, first: int, theme: int) -> None:
+        self.theme = THEMES[theme]
         self.world = AdoptingWorld(app=WEB, desired=None, images={"web:1"}, guard_available=True)
         for name in THEIRS:
             self.world.others_start(name, COVERED)

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.core.build import WEB, app, canary
-from tests.core.faulty_world import BAD_RULE, CRASHES, ERRS, MISSING, NEVER_HEALTHY, FaultyWorld
+from tests.core.faulty_world import (
+    BAD_MIGRATION,
+    BAD_RULE,
+    CRASHES,
+    ERRS,
+    MISSING,
+    NEVER_HEALTHY,
+    FaultyWorld,
+)
 from traefik_bg.core.actions import Phase, Plan
 from traefik_bg.core.commands import Verb
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import AppSpec, Route
 from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.record import Record
@@ -40,10 +49,12 @@ def judged(image: str, *weights: int) -> AppSpec:
     return app(image, rollout=Rollout(steps=steps, bake=10.0, drain=5.0, analysis=LIMITS))
 
 
-def exclusive(image: str, *, replicas: int = 1, **changes: Any) -> AppSpec:
+def exclusive(
+    image: str, *, replicas: int = 1, hooks: tuple[Hook, ...] = (), **changes: Any
+) -> AppSpec:
     """Return a spec that must not run beside another."""
     rollout = Rollout(strategy=Strategy.RECREATE, bake=5.0, drain=10.0, hold_requests=15.0)
-    return app(image, replicas=replicas, rollout=replace(rollout, **changes))
+    return app(image, replicas=replicas, hooks=hooks, rollout=replace(rollout, **changes))
 
 
 def everything(image: str, *weights: int) -> AppSpec:
@@ -55,6 +66,9 @@ def everything(image: str, *weights: int) -> AppSpec:
         mirror=Mirror(percent=20, pause=5.0),
     ))  # fmt: skip
 
+
+MIGRATION = (Hook(moment=Moment.BEFORE, command=("migrate",), timeout=20.0),)
+HOOKS = (*MIGRATION, Hook(moment=Moment.AFTER_CUTOVER, command=("warm",), timeout=10.0))
 
 SPECS = [
     app("web:1"),
@@ -105,9 +119,27 @@ SPECS = [
     exclusive(NEVER_HEALTHY),
     exclusive(CRASHES),
     exclusive(MISSING),
+    app("web:2", hooks=HOOKS),
+    replace(canary("web:3", 50, pause=5.0), hooks=MIGRATION),
+    app(BAD_MIGRATION, hooks=HOOKS),
+    exclusive("web:2", hooks=HOOKS),
+    exclusive(BAD_MIGRATION, hooks=MIGRATION),
 ]  # fmt: skip
 
 
+THEMES = [
+    SPECS,
+    [spec for spec in SPECS if spec.rollout.strategy is not Strategy.RECREATE and not spec.hooks],
+    [spec for spec in SPECS if spec.rollout.steps or spec.image == "web:1"],
+    [spec for spec in SPECS if spec.rollout.strategy is Strategy.RECREATE],
+    [spec for spec in SPECS if spec.hooks or spec.image == "web:1"],
+]
+"""What a walk is about: among few wishes each is met in more ways than among all of them."""
+
+LONGEST_HOLD = 120.0
+"""Seconds that requests may wait for us in a quiet world: until a hook of a deployment that is over
+has ended (20), blue has drained (5), green has migrated (5) and was not healthy in time (60), and
+what ran before is back, if it has been started too often to be started at once."""
 GIVEN_UP = 100.0
 """Seconds after which nobody waits any more for a replica that is not healthy."""
 
@@ -118,8 +150,11 @@ STUCK = {Phase.WAITING, Phase.BLOCKED}
 
 def settle(world: FaultyWorld, *, looks: int = 400) -> None:
     """Let the service work in a quiet world until it has nothing left to do."""
+    world.held_since, world.longest_hold = None, 0.0
     for _ in range(looks):
         made = world.tick()
+        held = world.longest_hold
+        assert held < LONGEST_HOLD, f"S3: requests wait for {held:.0f} s: {made.reason}"
         if crashes_for_ever(world) or answers_badly_for_ever(world, made):
             return
         if made.actions or made.recheck_after == 0.0:
@@ -162,6 +197,8 @@ def answers_badly_for_ever(world: FaultyWorld, made: Plan) -> bool:
 def quiet(world: FaultyWorld) -> None:
     """End every fault."""
     world.lags, world.answers, world.is_starved = False, True, False
+    world.hooks_hang, world.docker_takes = False, 0.0
+    world.land()
     world.connections.clear()
     for name, replica in world.replicas.items():
         if replica.health is Health.UNHEALTHY:
@@ -177,6 +214,7 @@ def assert_settled(world: FaultyWorld) -> None:
     assert not made.actions, "L2: a settled world yields actions"
     if desired is None:
         assert not world.replicas, "L1: an unwanted app is still there"
+        assert not world.hooks, "L1: hooks of an unwanted app are still there"
         assert world.published is None, "L1: an unwanted app is still routed"
         assert record == Record(), "L1: an unwanted app is still remembered"
         return
@@ -191,6 +229,7 @@ def assert_settled(world: FaultyWorld) -> None:
             assert_brought_back(world)
             return
         wanted = record.good
+    assert not world.hooks, "L2: what hooks left is still there"
     assert world.published is not None, "L1: not routed"
     assert world.published.weights == {wanted.revision: 100}, "L1: traffic is elsewhere"
     assert world.published.routes == wanted.routes
@@ -215,14 +254,19 @@ def assert_brought_back(world: FaultyWorld) -> None:
 class Walk(RuleBasedStateMachine):
     """One app, one service, and everything that can happen to them."""
 
-    @initialize(first=st.integers(0, 4))
-    def begin(self, first: int) -> None:
+    @initialize(
+        first=st.integers(0, 4), theme=st.integers(0, len(THEMES) - 1), is_settled=st.booleans()
+    )
+    def begin(self, first: int, theme: int, is_settled: bool) -> None:
+        self.theme = THEMES[theme]
         self.world = FaultyWorld(app=WEB, desired=None, images={"web:1"}, guard_available=True)
         self.world.want(SPECS[first])
+        if is_settled:
+            settle(self.world)
 
     @rule(which=st.integers(0, len(SPECS) - 1))
     def edit(self, which: int) -> None:
-        self.world.want(SPECS[which])
+        self.world.want(self.theme[which % len(self.theme)])
 
     @rule()
     def remove_app(self) -> None:
@@ -239,10 +283,41 @@ class Walk(RuleBasedStateMachine):
             made = self.world.tick()
             self.world.advance(made.recheck_after or 0.5)
 
-    @rule(cut=st.integers(0, 3), amnesia=st.booleans())
-    def die_in_the_middle(self, cut: int, amnesia: bool) -> None:
+    @rule(
+        which=st.integers(0, 5),
+        takes=st.sampled_from([0.0, 0.3, 3.0]),
+        then=st.sampled_from(["nothing", "kill", "remove", "die"]),
+    )
+    def meet_a_hook(self, which: int, takes: float, then: str) -> None:
+        hooked = [spec for spec in self.theme if spec.hooks]
+        if not hooked:
+            return
+        self.world.docker_takes = takes
+        self.world.want(hooked[which % len(hooked)] if which else self.world.desired)
+        self._until_a_hook_is_under_way()
+        running = [run.name for run in self.world.hooks.values() if run.may_run]
+        if then == "die":
+            self.world.die(lands=takes < 1.0)
+        elif running and then == "remove":
+            self.world.remove_hook(running[0])
+        elif running and then == "kill":
+            self.world.end_hook(running[0], 137)
+
+    def _until_a_hook_is_under_way(self) -> None:
+        for _ in range(60):
+            desired, good = self.world.desired, self.world.record.good
+            if desired is None or not desired.hooks or (good and good.revision == desired.revision):
+                return
+            runs = any(run.may_run for run in self.world.hooks.values())
+            if runs or self.world.in_flight:
+                return
+            made = self.world.tick()
+            self.world.advance(min(made.recheck_after or 0.5, 2.0))
+
+    @rule(cut=st.integers(0, 3), amnesia=st.booleans(), lands=st.booleans())
+    def die_in_the_middle(self, cut: int, amnesia: bool, lands: bool) -> None:
         self.world.tick(cut=cut, amnesia=amnesia and cut == 0)
-        self.world.lose_timers()
+        self.world.die(lands=lands)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 31.0, 70.0]))
     def wait(self, seconds: float) -> None:
@@ -273,6 +348,9 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def docker_restarts(self) -> None:
+        for name, run in self.world.hooks.items():
+            if run.state is ContainerState.RUNNING:
+                self.world.end_hook(name, 137)
         for name, seen in self.world.replicas.items():
             if seen.state is ContainerState.RUNNING:
                 self.world.kill(name)
@@ -284,6 +362,10 @@ class Walk(RuleBasedStateMachine):
         ]
         if names:
             self.world.connections[names[which % len(names)]] = count
+
+    @rule(hang=st.booleans(), obey=st.booleans())
+    def hooks_misbehave(self, hang: bool, obey: bool) -> None:
+        self.world.hooks_hang, self.world.hooks_obey = hang, obey
 
     @rule(lags=st.booleans(), answers=st.booleans())
     def traefik_lags(self, lags: bool, answers: bool) -> None:

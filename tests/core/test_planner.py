@@ -511,11 +511,15 @@ def test_green_that_we_stopped_ourselves_is_not_rejected_for_it() -> None:
 
 
 def test_when_blue_exits_as_well_nobody_is_rejected() -> None:
-    """Trouble that hit blue just as much is no evidence against green."""
+    """Trouble that hit blue just as much is no evidence against green; blue is started first."""
     young: dict[str, Any] = DEAD | {"age": 1.0}
-    made = decided(replicas(BLUE, **young), replicas(GREEN, **young), published=Routing())
+    blue, green = replicas(BLUE, **young), replicas(GREEN, **young)
+    made = decided(blue, green, published=Routing())
     assert made.record.rejection is None
-    assert len(made.actions) == 4
+    assert made.actions == tuple(StartReplica(name=seen.name) for seen in blue)
+    coming = frozenset(seen.name for seen in blue)
+    made = decided(blue, green, published=Routing(), busy=coming)
+    assert made.actions == tuple(StartReplica(name=seen.name) for seen in green)
 
 
 def test_healthy_green_is_not_rejected_for_a_crash_that_hit_blue_too() -> None:

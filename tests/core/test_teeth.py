@@ -17,6 +17,7 @@ from tests.core.test_adoption_laws import TakingOver
 from tests.core.test_laws import Walk
 from traefik_bg.core import (
     adoption,
+    hook_rules,
     pace,
     planner,
     recreate_rules,
@@ -27,8 +28,10 @@ from traefik_bg.core import (
     verdict,
 )
 from traefik_bg.core.analysis import Judgement, Verdict
+from traefik_bg.core.observation import Observation
+from traefik_bg.core.situation import Situation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOOK_LONG_ENOUGH = settings(
     max_examples=1500,
@@ -50,10 +53,16 @@ WITH_OTHERS = {adoption.heed_claims, adoption.route_what_serves}
 """What matters only where others have started something."""
 
 
-BY_EXAMPLE = {rollout_rules.let_sessions_end, rollout_rules.keep_sessions}
-"""What chance rarely misses: it takes two or three versions within one drain, and a quiet end. What
-misses them is in `test_rollout_rules`: `test_the_next_deployment_waits_for_the_sessions_of_the_one_
-before`, and `test_clients_have_until_the_drain_is_over`."""
+BY_EXAMPLE = {rollout_rules.let_sessions_end, rollout_rules.keep_sessions, traffic_rules.go_home}
+"""What chance rarely misses: it takes two or three things at once, and a quiet end. Examples do:
+`test_the_next_deployment_waits_for_the_sessions_of_the_one_before` and
+`test_clients_have_until_the_drain_is_over`; `test_half_of_blue_is_enough_to_go_home_to` and
+`test_a_breach_goes_back_to_blue_at_once_with_the_numbers`."""
+
+
+def test_with_all_rules_as_they_are_no_law_is_broken() -> None:
+    """In the very walks that find every careless planner out: those found nothing else."""
+    walk()
 
 
 @pytest.mark.parametrize(
@@ -69,9 +78,18 @@ def test_no_rule_can_be_left_out(rule: Callable[..., Any], monkeypatch: pytest.M
         walk(TakingOver if rule in WITH_OTHERS else Walk)
 
 
-CARELESS: list[tuple[Any, str, Callable[..., Any]]] = [
+def _hooks_that_can_be_seen(seen: Observation) -> tuple[str, ...]:
+    return tuple(run.name for run in seen.hooks if run.may_run)
+
+
+CARELESS: list[tuple[Any, str, Any]] = [
     (verdict, "_refused", lambda *_: None),
     (verdict, "_late", lambda *_: None),
+    (verdict, "_hook_failed", lambda *_: None),
+    (hook_rules, "_is_needed", lambda *_: False),
+    (verdict, "is_gone", lambda *_: False),
+    (Situation, "has_told_to_end", lambda *_: False),
+    (Observation, "hooks_under_way", property(_hooks_that_can_be_seen)),
     (replica_rules, "is_drained", lambda *_: True),
     (replica_rules, "_kept_revisions", lambda *_: frozenset()),
     (routing, "_survivors", lambda s: s.routed.shares),

@@ -25,6 +25,7 @@ from traefik_bg.core.errors import (
     SpecRefused,
     StoreUnavailable,
 )
+from traefik_bg.core.hooks import Hook
 from traefik_bg.core.model import (
     ADOPTED,
     Adoption,
@@ -36,7 +37,14 @@ from traefik_bg.core.model import (
     Routing,
 )
 from traefik_bg.core.observation import ContainerState
-from traefik_bg.core.ports import Container, DesiredState, ProbeResult, RoutingState, Wake
+from traefik_bg.core.ports import (
+    Container,
+    DesiredState,
+    HookLabel,
+    ProbeResult,
+    RoutingState,
+    Wake,
+)
 from traefik_bg.core.record import Record
 
 COMES_BACK_AFTER = 0.1  # seconds until Docker restarts what crashed; doubles each time
@@ -100,6 +108,8 @@ class Box:
     changed_at: float = 0.0
     """When its health last changed, or its life ended."""
     connections: int | None = 0
+    hook: HookLabel | None = None
+    """What it runs for, if it is no replica."""
 
     @property
     def is_running(self) -> bool:
@@ -162,6 +172,14 @@ class FakeEngine:
         self.wake: Wake = lambda _app: None
         self.tells = True
         """Whether its events arrive."""
+        self.hook_takes = 1.0
+        """Seconds that hooks need."""
+        self.hook_code = 0
+        """How hooks end."""
+        self.hook_obeys = False
+        """Whether a hook that is told to end says that all is well."""
+        self.hooks_run: list[ReplicaName] = []
+        """Every start of a hook."""
         self.lies_about_images = False
         """Says that every image is here."""
         self._ids = count(1)
@@ -281,6 +299,7 @@ class FakeEngine:
             pid=100 if box.is_running else 0,
             exit_code=box.exit_code,
             restarts=box.restarts,
+            hook=box.hook,
         )
 
     async def _ask(self, verb: str, answer: Callable[[], Result]) -> Result:
@@ -319,6 +338,43 @@ class FakeEngine:
             behaves=behaves,
         )
 
+    async def create_hook(
+        self, name: ReplicaName, hook: Hook, deployment: int, spec: AppSpec, image: str
+    ) -> None:
+        """Create the container of a hook; one of that name that is already there is fine."""
+        label = HookLabel(moment=hook.moment, deployment=deployment, timeout=hook.timeout)
+
+        async def effect() -> None:
+            behaves = self.images.get(image) or self._contents.get(image)
+            if behaves is None:
+                raise ImageNotFound(f"no such image: {image}")
+            if name not in self.boxes:
+                await asyncio.sleep(behaves.create_takes)
+                self.boxes[name] = replace(self._box(name, 0, spec, behaves), hook=label)
+                self._tell(spec.name)
+
+        await self._act("create_hook", name, effect)
+
+    async def start_once(self, name: ReplicaName) -> None:
+        """Start a container that has never been started; any other is left as it is."""
+
+        async def effect() -> None:
+            box = self.boxes.get(name)
+            if box is None:
+                raise Conflict(f"{name} is gone")
+            if box.state is not ContainerState.CREATED:
+                return
+            self._ledger.hook_starting(box)
+            self.hooks_run.append(name)
+            self._run(box)
+            asyncio.get_running_loop().call_later(self.hook_takes, self._end_hook, box)
+
+        await self._act("start_once", name, effect)
+
+    def _end_hook(self, box: Box) -> None:
+        if box.is_running:
+            self._exit(box, self.hook_code)
+
     async def start(self, name: ReplicaName) -> None:
         """Start a container; one that runs already is fine."""
 
@@ -349,7 +405,7 @@ class FakeEngine:
                 return
             await asyncio.sleep(box.behaves.stop_takes)
             if box.is_running and box.life == life:
-                self._exit(box, 143)
+                self._exit(box, 0 if box.hook is not None and self.hook_obeys else 143)
 
         await self._act("stop", name, effect)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.commands import Verb
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing, Server, Share
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Strategy
@@ -46,6 +47,8 @@ class Ledger:
     """Since when no Traefik can have sent a request there."""
     stood_since: dict[AppName, float] = field(default_factory=dict)
     """Since when all Traefiks run the same weights."""
+    hooks_started: set[ReplicaName] = field(default_factory=set)
+    """Every hook that was started, since nothing was forgotten."""
     waived: set[AppName] = field(default_factory=set)
     """Apps whose waits an operator has cut short."""
 
@@ -61,6 +64,7 @@ class Ledger:
     def record_lost(self) -> None:
         """Take note that nothing is remembered: what was rejected may be tried once more (L4)."""
         self.rejected.clear()
+        self.hooks_started.clear()
 
     def wished(self, app: AppName, spec: AppSpec | None) -> None:
         """Take note of an edit: coming back to what was rejected is a new wish (L3)."""
@@ -104,6 +108,18 @@ class Ledger:
         twice = [b.name for b in others if b.revision != box.revision]
         is_exclusive = self._is_exclusive(box.app) and not self._has_just_wished(box.app)
         self._require(not (is_exclusive and twice), f"S8: {box.name} started beside {twice}")
+
+    def hook_starting(self, box: Box) -> None:
+        """Check the start of a hook: once for its deployment and alone (S9), and S8."""
+        self._require(box.name not in self.hooks_started, f"{box.name} runs twice")
+        self.hooks_started.add(box.name)
+        of_app = [other for other in self.engine.boxes.values() if other.app == box.app]
+        beside = [other.name for other in of_app if other.hook is not None and other.is_running]
+        self._require(not beside, f"S9: {box.name} started beside {beside}")
+        if box.hook is not None and box.hook.moment is Moment.BEFORE:
+            green = [b.name for b in of_app if b.revision == box.revision and b.is_running]
+            self._require(not green, f"S9: {box.name} started beside {green}")
+        self.starting(box)
 
     def _is_exclusive(self, app: AppName) -> bool:
         desired = self.source.state.apps.get(app)

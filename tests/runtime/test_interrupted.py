@@ -17,6 +17,7 @@ from tests.runtime.fakes import Behaviour
 from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.tape import Mishap
 from traefik_bg.core.actions import Phase
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import AppSpec, RevisionId, Route
 from traefik_bg.core.rollout import Mirror, Preview, Sessions, Step, Strategy
 
@@ -39,6 +40,9 @@ def alone(image: str) -> AppSpec:
     """Return a spec that must not run beside another."""
     return web(image, rollout=replace(SHORT, strategy=Strategy.RECREATE, hold_requests=9.0))
 
+
+MIGRATION = Hook(moment=Moment.BEFORE, command=("migrate",), timeout=20.0)
+WARM_UP = Hook(moment=Moment.AFTER_CUTOVER, command=("warm",), timeout=20.0)
 
 NEVER_HEALTHY, CRASHING = web("web:never-healthy"), web("web:crashing")
 FADING = web("web:fading")
@@ -132,6 +136,24 @@ async def recreate_and_fade(stage: Stage) -> None:
     stage.want(alone("web:fading"))
 
 
+async def migrate(stage: Stage) -> None:
+    stage.want(replace(V2, hooks=(MIGRATION, WARM_UP)))
+
+
+async def migrate_alone(stage: Stage) -> None:
+    stage.want(replace(alone("web:2"), hooks=(MIGRATION,)))
+
+
+async def migrate_and_fail(stage: Stage) -> None:
+    stage.engine.hook_code = 1
+    stage.want(replace(V2, hooks=(MIGRATION,)))
+
+
+async def migrate_alone_and_hang(stage: Stage) -> None:
+    stage.engine.hook_takes = 1000.0
+    stage.want(replace(alone("web:2"), hooks=(MIGRATION,)))
+
+
 async def scale_down_and_up(stage: Stage) -> None:
     stage.want(web("web:1", replicas=1))
     await stage.until(lambda: stage.running(V1) == 1)
@@ -166,6 +188,10 @@ STORIES = [
     Story(name="recreation", first=V1, play=recreate),
     Story(name="recreation that fails", first=V1, play=recreate_and_fail),
     Story(name="recreation that fades", first=V1, play=recreate_and_fade),
+    Story(name="migration", first=V1, play=migrate),
+    Story(name="migration that fails", first=V1, play=migrate_and_fail),
+    Story(name="recreation with a migration", first=V1, play=migrate_alone),
+    Story(name="recreation with a migration that hangs", first=V1, play=migrate_alone_and_hang),
     Story(name="scaling", first=V1, play=scale_down_and_up),
     Story(name="removal", first=V1, play=remove),
     Story(name="supersession", first=V1, play=supersede),

@@ -11,6 +11,7 @@ from tests.runtime.stage import SHORT, Stage, web
 from tests.runtime.test_interrupted import KEEPS, SHOWN, alone
 from traefik_bg.core.actions import Outcome, Phase
 from traefik_bg.core.commands import Verb
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import AppName, AppSpec
 from traefik_bg.core.rollout import Analysis, Step
 
@@ -45,12 +46,12 @@ async def test_a_version_with_good_answers_goes_through_all_steps() -> None:
 
 
 async def test_a_version_with_bad_answers_is_rejected_with_numbers_and_its_log() -> None:
-    """Although its replicas run and are healthy to every probe."""
+    """Although its replicas run and are healthy to every probe; what its hook wrote comes first."""
     async with Stage() as stage:
         stage.engine.images["web:2"] = Behaviour(last_words=("GET /cart", "KeyError: 'price'"))
         await stage.deployed(V1)
         stage.meter.pace = {V1.revision: 90.0}
-        stage.want(JUDGED)
+        stage.want(replace(JUDGED, hooks=(Hook(moment=Moment.BEFORE, command=("migrate",)),)))
         await reached(stage, JUDGED, 10)
         await stage.until(lambda: stage.phase is Phase.SHIFTING)
         while stage.record().rejection is None:
@@ -62,7 +63,8 @@ async def test_a_version_with_bad_answers_is_rejected_with_numbers_and_its_log()
         assert "failed" in rejection.reason
         assert "more than 1 %" in rejection.reason
         assert rejection.log == ("GET /cart", "KeyError: 'price'")
-        assert stage.store.endings[-1].log == rejection.log
+        migrated = tuple(f"before: {line}" for line in rejection.log)
+        assert stage.store.endings[-1].log == (*migrated, *rejection.log)
         await stage.settle()
         assert stage.serves(V1)
 

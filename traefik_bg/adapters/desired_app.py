@@ -7,11 +7,13 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from traefik_bg.adapters.desired_adopt import AdoptSettings
 from traefik_bg.adapters.desired_analysis import AnalysisSettings, CheckSettings
 from traefik_bg.adapters.desired_declared import Declared
+from traefik_bg.adapters.desired_hooks import HookSettings, HooksSettings
 from traefik_bg.adapters.desired_rollout import (
     RECREATE,
     MirrorSettings,
@@ -21,6 +23,7 @@ from traefik_bg.adapters.desired_rollout import (
 )
 from traefik_bg.adapters.desired_route import EVERY_CONNECTION, RouteSettings
 from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, HealthSettings
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.matchers import default_priority
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Route, canonical_json
 from traefik_bg.core.rollout import (
@@ -58,6 +61,7 @@ def spec_of(name: str, settings: AppSettings, declared: Declared) -> AppSpec:
         routes=tuple(_route(route, settings.adopt) for route in settings.route),
         health=_health(settings.health),
         rollout=_rollout(settings.rollout),
+        hooks=tuple(_hooks(settings.hooks)),
         sticky=any(route.sticky for route in settings.route),
         hold=settings.hold,
         adopt=settings.adopt.adoption if settings.adopt is not None else None,
@@ -113,6 +117,13 @@ def _health(health: HealthSettings) -> HealthPolicy:
         fall=health.fall,
         deadline=health.deadline,
     )
+
+
+def _hooks(hooks: HooksSettings) -> Iterator[Hook]:
+    for moment in Moment:
+        hook: HookSettings | None = getattr(hooks, moment)
+        if hook is not None:
+            yield Hook(moment=moment, command=tuple(hook.command), timeout=hook.timeout)
 
 
 def _rollout(rollout: RolloutSettings) -> Rollout:

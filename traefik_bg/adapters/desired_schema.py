@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from traefik_bg.adapters.desired_adopt import AdoptSettings
 from traefik_bg.adapters.desired_container import ContainerSettings
 from traefik_bg.adapters.desired_declarations import MODELS
+from traefik_bg.adapters.desired_hooks import HooksSettings
 from traefik_bg.adapters.desired_mapping import Composed, Strict, has_no_effect
 from traefik_bg.adapters.desired_rollout import RolloutSettings
 from traefik_bg.adapters.desired_route import RouteSettings
@@ -154,7 +155,7 @@ class AppSettings(ContainerSettings):
     """One app: what runs, where requests come from, when it is healthy, how it is replaced."""
 
     own_keys = frozenset(
-        {"image", "port", "replicas", "route", "health", "rollout", "hold", "adopt"}
+        {"image", "port", "replicas", "route", "health", "rollout", "hooks", "hold", "adopt"}
     )
 
     image: Annotated[Text, AfterValidator(_image)] = Field(
@@ -169,6 +170,7 @@ class AppSettings(ContainerSettings):
     )
     health: HealthSettings = HealthSettings()
     rollout: RolloutSettings = RolloutSettings()
+    hooks: HooksSettings = HooksSettings()
     hold: Switch = False
     adopt: Annotated[AdoptSettings | None, OrOff(), AlsoAs("string")] = None
     env_file: Annotated[

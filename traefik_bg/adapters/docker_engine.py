@@ -15,20 +15,20 @@ from typing import Any, Self, TypeVar
 import requests
 import structlog
 from docker import APIClient
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from traefik_bg.adapters.docker_adoption import Adopted
 from traefik_bg.adapters.docker_connection import ACT_TIMEOUT, ASK_TIMEOUT, Connection
+from traefik_bg.adapters.docker_creating import Creating
 from traefik_bg.adapters.docker_errors import (
     is_gone,
-    is_name_taken,
-    refused_creation,
     refused_start,
     spoken,
     unexpected,
 )
 from traefik_bg.adapters.docker_events import EventStream
 from traefik_bg.adapters.docker_filling import Filling
+from traefik_bg.adapters.docker_hooks import as_hook, hook_labels
 from traefik_bg.adapters.docker_images import has_image, image_digest, pull_image
 from traefik_bg.adapters.docker_inventory import Inventory
 from traefik_bg.adapters.docker_log_lines import printable
@@ -42,7 +42,8 @@ from traefik_bg.adapters.docker_settings import (
     creation,
 )
 from traefik_bg.adapters.vault import Vault
-from traefik_bg.core.errors import Conflict, EngineUnavailable, SpecRefused
+from traefik_bg.core.errors import Conflict, SpecRefused
+from traefik_bg.core.hooks import Hook
 from traefik_bg.core.model import Adoption, AppName, AppSpec, ReplicaName
 from traefik_bg.core.ports import Container, Wake
 
@@ -75,6 +76,7 @@ class DockerEngine:
         self._inventory = Inventory(self._docker, instance, network, wake)
         self._adopted = Adopted(self._docker, network)
         self._filling = Filling(self._docker, instance, vault or Vault())
+        self._creating = Creating(self._docker, self._filling, self._ours)
         self._events: EventStream | None = None
         self.logs = DockerLogs(self._docker, instance)
         """What the containers print."""
@@ -165,32 +167,47 @@ class DockerEngine:
             SpecRefused: Docker rejects the settings, what a secret held is not to be had any
                 more, or the name belongs to a stranger.
         """
-        labels = {
+        await self._creating.make(
+            name, await self._creation(spec, {REPLICA_LABEL: str(number)}, image)
+        )
+
+    async def create_hook(
+        self, name: ReplicaName, hook: Hook, deployment: int, spec: AppSpec, image: str
+    ) -> None:
+        """Create the container in which a hook of the app is to run, from this image.
+
+        It has the app's settings but no route, no health check and no restart. One of that name
+        that is already there is fine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been created.
+            ImageNotFound: the image is not on this machine.
+            SpecRefused: as for a replica.
+        """
+        wanted = await self._creation(spec, hook_labels(hook, deployment), image)
+        await self._creating.make(name, as_hook(wanted, hook))
+
+    async def _creation(self, spec: AppSpec, labels: Mapping[str, str], image: str) -> Creation:
+        identity = {
             INSTANCE_LABEL: self._instance,
             APP_LABEL: str(spec.name),
             REVISION_LABEL: str(spec.revision),
-            REPLICA_LABEL: str(number),
+            **labels,
         }
         api = await self._docker.api_version()
-        wanted = creation(spec, labels=labels, network=self._network, api=api, image=image)
-        for network in wanted.endpoints:
-            await self._require_network(network)
-        for volume in sorted(wanted.volumes):
-            await self._require_volume(volume)
-        await self._filling.held(spec.name, wanted.contents)  # say so before anything is made
-        try:
-            made = await self._act(
-                lambda docker: docker.create_container_from_config(  # type: ignore[no-untyped-call]
-                    wanted.body, name, wanted.platform
-                )
-            )
-        except APIError as error:
-            if not is_name_taken(error):
-                raise refused_creation(error, name, image) from error
-            made = await self._already_there(name, labels)
-        for warning in made.get("Warnings") or ():
-            log.warning("container.odd", app=spec.name, container=name, what=warning)
-        await self._connect(name, made["Id"], wanted)
+        return creation(spec, labels=identity, network=self._network, api=api, image=image)
+
+    async def start_once(self, name: ReplicaName) -> None:
+        """Start a container that has never been started; any other is left as it is.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been started.
+            SpecRefused: as for a replica.
+            Conflict: it is gone.
+        """
+        found = await self._ours(name)
+        if found is None or found["State"]["Status"] == "created":
+            await self.start(name)
 
     async def start(self, name: ReplicaName) -> None:
         """Start a container; one that runs already is fine, one that is paused goes on.
@@ -325,66 +342,3 @@ class DockerEngine:
             f"the name {name} belongs to a container of {whose}, which is left alone;"
             f" rename it (docker rename {name} …), or rename the app"
         )
-
-    async def _require_network(self, network: str) -> None:
-        """Refuse a network that does not exist: Docker itself says so only at the start."""
-        try:
-            await self._ask(lambda docker: docker.inspect_network(network))
-        except NotFound as error:
-            raise SpecRefused(
-                f"network {network} does not exist; create it: docker network create {network}"
-            ) from error
-        except APIError as error:
-            raise unexpected(error, f"look for network {network}") from error
-
-    async def _require_volume(self, volume: str) -> None:
-        """Refuse an external volume that does not exist: Docker itself would make an empty one."""
-        try:
-            await self._ask(lambda docker: docker.inspect_volume(volume))
-        except NotFound as error:
-            raise SpecRefused(
-                f"volume {volume} is external and does not exist; create it: docker volume create"
-                f" {volume}"
-            ) from error
-        except APIError as error:
-            raise unexpected(error, f"look for volume {volume}") from error
-
-    async def _already_there(self, name: ReplicaName, labels: Mapping[str, str]) -> _Description:
-        """Return the container that has the name already, if it is the one that was wanted."""
-        found = await self._ours(name)
-        if found is None:
-            raise EngineUnavailable(f"{name} was there and is gone again; look once more")
-        if not labels.items() <= found["Config"]["Labels"].items():
-            raise SpecRefused(
-                f"the name {name} belongs to another replica of ours;"
-                f" remove it once nothing is routed to it: docker rm {name}"
-            )
-        return found
-
-    async def _connect(self, name: ReplicaName, container_id: str, wanted: Creation) -> None:
-        """Attach the networks that creation has left out, before anything is started."""
-        if len(wanted.endpoints) == 1:
-            return
-        try:
-            found = await self._ask(lambda docker: docker.inspect_container(container_id))
-            attached = found["NetworkSettings"]["Networks"]
-            for network, endpoint in wanted.endpoints.items():
-                if network not in attached:
-                    await self._attach(container_id, network, endpoint)
-        except APIError as error:
-            raise refused_creation(error, name, "") from error
-
-    async def _attach(self, container_id: str, network: str, endpoint: Mapping[str, Any]) -> None:
-        """Attach a network; one that is attached already is fine."""
-        try:
-            await self._act(
-                lambda docker: docker.connect_container_to_network(
-                    container_id,
-                    network,
-                    aliases=endpoint.get("Aliases"),
-                    driver_opt=endpoint.get("DriverOpts"),
-                )
-            )
-        except APIError as error:
-            if "already exists in network" not in spoken(error):
-                raise

@@ -17,6 +17,7 @@ from docker.errors import APIError
 
 from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection
 from traefik_bg.adapters.docker_errors import is_gone, unexpected
+from traefik_bg.adapters.docker_hooks import hook_label
 from traefik_bg.adapters.docker_settings import (
     APP_LABEL,
     INSTANCE_LABEL,
@@ -292,6 +293,7 @@ def described(
         exit_code=state["ExitCode"] if has_ended else None,
         restarts=item.get("RestartCount", 0),
         docker_health=_health(state.get("Health")),
+        hook=hook_label(item["Config"]["Labels"] or {}),
     )
 
 

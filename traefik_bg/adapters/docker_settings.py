@@ -60,6 +60,8 @@ class Creation:
     """Volumes that must be there before."""
     contents: tuple[Content, ...] = ()
     """What is copied into it before it is started."""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """The labels by which we know it."""
 
 
 def creation(
@@ -101,6 +103,7 @@ def creation(
         endpoints=joined,
         volumes=volumes,
         contents=held,
+        identity=labels,
     )
 
 

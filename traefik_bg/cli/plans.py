@@ -14,10 +14,12 @@ from rich.text import Text
 from traefik_bg.cli.words import duration
 from traefik_bg.core.actions import (
     Action,
+    CreateHook,
     CreateReplica,
     PublishRouting,
     PullImage,
     RemoveReplica,
+    RunHook,
     StartReplica,
     StopReplica,
     subject,
@@ -83,7 +85,7 @@ def _actions(actions: Sequence[Action]) -> Iterator[ActionView]:
         match action:
             case StartReplica(name=name) if name in created:
                 continue
-            case PullImage() | CreateReplica() | StartReplica():
+            case PullImage() | CreateReplica() | CreateHook() | RunHook() | StartReplica():
                 yield ActionView(mark="+", text=str(action))
             case PublishRouting(routing=None):
                 yield ActionView(mark="-", text=str(action))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, RevisionId, Routing, Share
 from traefik_bg.core.record import Record
 
@@ -65,6 +66,34 @@ class CreateReplica:
 
     def __str__(self) -> str:
         return f"create {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateHook:
+    """Create the container in which a hook is to run for a deployment; it is not started."""
+
+    name: ReplicaName
+    hook: Hook
+    deployment: int
+    spec: AppSpec
+    image: str = ""
+    """What to create it from, when that is named more exactly than in the spec."""
+
+    def __str__(self) -> str:
+        return f"create {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHook:
+    """Start the container of a hook that has never been started; any other stays as it is."""
+
+    name: ReplicaName
+    moment: Moment
+    deployment: int
+    revision: RevisionId
+
+    def __str__(self) -> str:
+        return f"run {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +160,16 @@ def _named(share: Share) -> str:
     return f"{share.revision} ({len(share.servers)})"
 
 
-Action = PullImage | CreateReplica | StartReplica | PublishRouting | StopReplica | RemoveReplica
+Action = (
+    PullImage
+    | CreateReplica
+    | CreateHook
+    | RunHook
+    | StartReplica
+    | PublishRouting
+    | StopReplica
+    | RemoveReplica
+)
 
 
 def subject(action: Action) -> str:
@@ -183,3 +221,5 @@ class Plan:
     """The seconds that the reason ends with, where they run down by themselves: see `counted_down`.
     None: it ends with none, or their clock stands still."""
     endings: tuple[Ending, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences for the history that belong to no ending."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.errors import CommandRefused
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppSpec, RevisionId
 from traefik_bg.core.pins import pin_of
 from traefik_bg.core.record import Record, Rejection, Waiver
@@ -76,7 +77,12 @@ def _promote(s: Situation, *, is_full: bool) -> Obeyed:
     if is_full and s.weight < FULL:
         sentence = f"{deployment.revision} gets all traffic now; its bake is not left out"
     elif s.weight == FULL:
-        sentence = f"{deployment.revision} becomes the good revision without waiting any longer"
+        after = Moment.AFTER_CUTOVER
+        is_awaited = s.target.hook(after) is not None and deployment.ran(after) is None
+        until = f", when {after} has ended" if is_awaited else ""
+        sentence = (
+            f"{deployment.revision} becomes the good revision without waiting any longer{until}"
+        )
     else:
         sentence = f"{deployment.revision} goes on from {s.weight} % without waiting any longer"
     return Obeyed(record=replace(s.record, waiver=waiver), sentence=sentence)
@@ -109,7 +115,9 @@ def _abort(s: Situation) -> Obeyed:
 def _turn_down(s: Situation, spec: AppSpec, reason: str, outcome: Outcome) -> Obeyed:
     rejection = Rejection(spec=spec.digest, revision=spec.revision, reason=reason)
     record = replace(s.record, rejection=rejection, deployment=None, waiver=None, paused=False)
-    ending = Ending(outcome=outcome, revision=spec.revision, reason=reason)
+    deployment = s.record.deployment
+    lines = deployment.lines if deployment is not None else ()
+    ending = Ending(outcome=outcome, revision=spec.revision, reason=reason, log=lines)
     back = s.record.good
     where = f"back to {back.revision} ({back.image})" if back else "there is nothing to go back to"
     return Obeyed(record=record, sentence=f"{spec.revision} {reason}; {where}", endings=(ending,))
@@ -148,7 +156,12 @@ def _go_back(s: Situation, desired: AppSpec, spec: AppSpec) -> Obeyed:
     endings: tuple[Ending, ...] = ()
     if s.record.deployment is not None:
         endings = (
-            Ending(outcome=Outcome.ABORTED, revision=s.record.deployment.revision, reason=reason),
+            Ending(
+                outcome=Outcome.ABORTED,
+                revision=s.record.deployment.revision,
+                reason=reason,
+                log=s.record.deployment.lines,
+            ),
         )
     record = replace(
         s.record,

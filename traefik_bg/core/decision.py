@@ -30,6 +30,8 @@ class Decision:
     left: float | None = None
     """The seconds that the reason ends with, where they run down by themselves."""
     endings: tuple[Ending, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences for the history."""
 
 
 def publish(

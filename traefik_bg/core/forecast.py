@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from traefik_bg.core.actions import (
     Action,
+    CreateHook,
     CreateReplica,
     Phase,
     Plan,
     PublishRouting,
     PullImage,
     RemoveReplica,
+    RunHook,
     StartReplica,
     StopReplica,
     counted_down,
@@ -25,7 +27,7 @@ from traefik_bg.core.actions import (
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.evidence import CheckResult, CheckVerdict, Evidence, Figures, Latency
 from traefik_bg.core.model import AppName, AppSpec, ReplicaName, Routing
-from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.observation import ContainerState, Health, HookRun, Observation, Replica
 from traefik_bg.core.pins import ways_to_have
 from traefik_bg.core.planner import plan
 from traefik_bg.core.record import Record
@@ -33,6 +35,8 @@ from traefik_bg.core.situation import Situation
 
 ASSUMED_START = 2.0
 """Seconds a forecast assumes a new replica needs until it is healthy; nobody can know."""
+ASSUMED_HOOK = 5.0
+"""Seconds a forecast assumes a hook needs; nobody can know that either."""
 MAX_LOOKS = 500
 """A forecast that has not settled by then never will: it is cut, and says so."""
 
@@ -45,6 +49,9 @@ class World:
     desired: AppSpec | None
     record: Record = field(default_factory=Record)
     replicas: dict[ReplicaName, Replica] = field(default_factory=dict)
+    hooks: dict[ReplicaName, HookRun] = field(default_factory=dict)
+    hook_ends: dict[ReplicaName, float] = field(default_factory=dict)
+    """At what age each hook is assumed to end."""
     published: Routing | None = None
     images: set[str] = field(default_factory=set)
     confirmed_for: float = 0.0
@@ -63,6 +70,8 @@ class World:
             desired=seen.desired,
             record=record,
             replicas={replica.name: replica for replica in seen.replicas},
+            hooks={run.name: run for run in seen.hooks},
+            hook_ends={run.name: _assumed_age(run) for run in seen.hooks},
             published=seen.published,
             images={image for image, is_here in seen.images.items() if is_here},
             confirmed_for=seen.confirmed_for or 0.0,
@@ -79,6 +88,7 @@ class World:
             app=self.app,
             desired=self.desired,
             replicas=tuple(self.replicas[name] for name in sorted(self.replicas)),
+            hooks=tuple(self.hooks[name] for name in sorted(self.hooks)),
             published=self.published,
             confirmed_for=self.confirmed_for,
             weights_for=self.weights_for,
@@ -119,10 +129,14 @@ class World:
                         unrouted_for=0.0,
                     ),
                 )
+            case CreateHook() | RunHook():
+                self._apply_to_hook(action)
             case StartReplica(name=name):
                 self._start(name)
             case PublishRouting(routing=routing):
                 self._publish(routing)
+            case StopReplica(name=name) if name in self.hooks:
+                self.end_hook(name, 143)
             case StopReplica(name=name):
                 if name in self.replicas:
                     self.replicas[name] = replace(
@@ -134,6 +148,29 @@ class World:
                     )
             case RemoveReplica(name=name):
                 self.replicas.pop(name, None)
+                self.hooks.pop(name, None)
+
+    def _apply_to_hook(self, action: CreateHook | RunHook) -> None:
+        """Create a hook's container, or start one that has never been started."""
+        name, run = action.name, self.hooks.get(action.name)
+        if isinstance(action, CreateHook) and run is None:
+            self.hooks[name] = HookRun(
+                name=name,
+                moment=action.hook.moment,
+                revision=action.spec.revision,
+                deployment=action.deployment,
+                timeout=action.hook.timeout,
+                state=ContainerState.CREATED,
+            )
+        if isinstance(action, RunHook) and run is not None and run.state is ContainerState.CREATED:
+            self.hooks[name] = replace(run, state=ContainerState.RUNNING)
+            self.hook_ends[name] = _assumed_age(run)
+
+    def end_hook(self, name: ReplicaName, code: int) -> None:
+        """Let a hook end."""
+        self.hooks[name] = replace(
+            self.hooks[name], state=ContainerState.EXITED, exit_code=code, log=("it is done",)
+        )
 
     def _start(self, name: ReplicaName) -> None:
         replica = self.replicas.get(name)
@@ -170,6 +207,15 @@ class World:
         self.weights_for += seconds
         for name, replica in self.replicas.items():
             self.replicas[name] = self._aged(replica, seconds)
+        for name, run in self.hooks.items():
+            if run.state is ContainerState.RUNNING:
+                self.hooks[name] = replace(run, age=run.age + seconds)
+                self._go_on(name)
+
+    def _go_on(self, name: ReplicaName) -> None:
+        """Let a hook that runs end well, when it has had the time it needs."""
+        if self.hooks[name].age >= self.hook_ends[name]:
+            self.end_hook(name, 0)
 
     def _aged(self, replica: Replica, seconds: float) -> Replica:
         age = replica.age + (0.0 if replica.state is ContainerState.CREATED else seconds)
@@ -183,6 +229,11 @@ class World:
             unrouted_for=_plus(replica.unrouted_for, seconds),
             idle_for=_plus(replica.idle_for, seconds),
         )
+
+
+def _assumed_age(run: HookRun) -> float:
+    """Return at what age a hook ends well: in time, however long it has run already."""
+    return run.age + min(ASSUMED_HOOK, (run.timeout - run.age) / 2)
 
 
 def _plus(timer: float | None, seconds: float) -> float | None:
@@ -259,5 +310,10 @@ def _pause(world: World, now: Plan) -> float | None:
         for replica in world.replicas.values()
         if replica.is_running and replica.health is not Health.HEALTHY
     ]
-    waits = [wait for wait in (*starting, now.recheck_after) if wait is not None and wait > 0]
+    working = [
+        world.hook_ends[run.name] - run.age
+        for run in world.hooks.values()
+        if run.state is ContainerState.RUNNING
+    ]
+    waits = [w for w in (*starting, *working, now.recheck_after) if w is not None and w > 0]
     return min(waits, default=None)

@@ -7,8 +7,11 @@ stop. Pure.
 
 from __future__ import annotations
 
-from traefik_bg.core.model import AppSpec, ReplicaName, Routing, Share
+from traefik_bg.core.actions import RunHook
+from traefik_bg.core.hooks import Moment
+from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId, Routing, Share
 from traefik_bg.core.observation import ContainerState, Observation
+from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Strategy
 from traefik_bg.core.situation import FULL
 
@@ -86,7 +89,32 @@ def broken_by_starting(seen: Observation, name: ReplicaName) -> str | None:
     revision = next((r.revision for r in seen.replicas if r.name == name), None)
     if not is_exclusive(seen.desired) or revision is None:
         return None
+    own = f"{seen.app}-{revision}-"
+    hook = next((name for name in seen.hooks_under_way if not name.startswith(own)), None)
+    return _others_run(seen, revision) or (f"S8: {hook} still runs" if hook else None)
+
+
+def _others_run(seen: Observation, revision: RevisionId) -> str | None:
+    """Return which replica of another revision may run."""
     for other in seen.replicas:
         if other.revision != revision and (other.is_running or other.state in _MAY_RUN):
             return f"S8: {other.name} still runs"
     return None
+
+
+def broken_by_running(seen: Observation, record: Record, hook: RunHook) -> str | None:
+    """Return which law running a hook would break now, and how."""
+    deployment, wanted = record.deployment, seen.desired
+    if wanted is None or wanted.revision != hook.revision:
+        return f"S9: {hook.revision} is not wanted any more"
+    under_way = (deployment.number, deployment.revision) if deployment is not None else None
+    if under_way != (hook.deployment, hook.revision):
+        return f"S9: the deployment of {hook.name} is over"
+    others = [name for name in seen.hooks_under_way if name != hook.name]
+    if others:
+        return f"S9: {others[0]} still runs"
+    if hook.moment is Moment.BEFORE:
+        for green in seen.replicas:
+            if green.revision == hook.revision and (green.is_running or green.state in _MAY_RUN):
+                return f"S9: {green.name} runs already"
+    return _others_run(seen, hook.revision) if is_exclusive(wanted) else None

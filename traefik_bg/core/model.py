@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.rollout import Preview, Rollout
 
 AppName = NewType("AppName", str)
@@ -105,9 +106,15 @@ class AppSpec:
     routes: tuple[Route, ...] = ()
     health: HealthPolicy = field(default_factory=HealthPolicy)
     rollout: Rollout = field(default_factory=Rollout)
+    hooks: tuple[Hook, ...] = ()
+    """One a moment."""
     sticky: bool = False
     hold: bool = False
     adopt: Adoption | None = None
+
+    def hook(self, moment: Moment) -> Hook | None:
+        """Return what is to run at a moment of its deployment."""
+        return next((hook for hook in self.hooks if hook.moment is moment), None)
 
     @property
     def revision(self) -> RevisionId:
@@ -117,7 +124,11 @@ class AppSpec:
     @property
     def digest(self) -> str:
         """The fingerprint of all that is tried: a rejection holds until it changes."""
-        return digest({key: value for key, value in asdict(self).items() if key != "adopt"})
+        fields = asdict(self)
+        del fields["adopt"]
+        if not self.hooks:
+            del fields["hooks"]  # what was rejected before there were hooks stays so
+        return digest(fields)
 
 
 # --- what is routed -------------------------------------------------------------------------------

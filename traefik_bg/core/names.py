@@ -29,6 +29,19 @@ _DERIVED = re.compile(
 )
 _ROUTER = re.compile(r"-((trial|preview|kept|mirrored)-\d+|held|(route-\d+-)?guard|route-\d+)$")
 
+_HOOK = re.compile(r"(?P<app>.+)-[0-9a-f]{8}-(before|after_cutover)-[0-9]+")
+
+
+def hook_name(app: str, revision: str, moment: str, deployment: int) -> str:
+    """Return the name of the container in which a hook runs for a deployment."""
+    return f"{app}-{revision}-{moment}-{deployment}"
+
+
+def is_hook_of(app: str, name: str) -> bool:
+    """Tell whether a name is that of a hook's container of an app."""
+    found = _HOOK.fullmatch(name)
+    return found is not None and found["app"] == app
+
 
 def router_name(app: str, number: int) -> str:
     """Return the name of the router of an app's route; routes are counted from 1."""

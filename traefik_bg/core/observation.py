@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from traefik_bg.core.evidence import CheckResult, Evidence
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import ADOPTED, AppName, AppSpec, ReplicaName, RevisionId, Routing
+from traefik_bg.core.names import is_hook_of
 
 
 class ContainerState(StrEnum):
@@ -105,12 +107,62 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookRun:
+    """The container of a hook, as seen now."""
+
+    name: ReplicaName
+    moment: Moment
+    revision: RevisionId
+    deployment: int
+    """The number of the deployment that it runs for."""
+    timeout: float
+    """The seconds it may take; what its deployment wanted, whatever is wanted now."""
+    state: ContainerState
+    age: float = 0.0
+    """Seconds since we first saw it running."""
+    image_id: str = ""
+    image_digest: str = ""
+    exit_code: int | None = None
+    log: tuple[str, ...] = ()
+    """Its last lines, once it has ended."""
+
+    @property
+    def may_run(self) -> bool:
+        """Tell whether its process may be there."""
+        return self.state not in {ContainerState.CREATED, ContainerState.EXITED}
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether it has run, and how it ended is known."""
+        return self.state is ContainerState.EXITED and self.exit_code is not None
+
+    def trouble(self, *, was_stopped: bool) -> str:
+        """Return how it ended, where that was not well, with the last line it wrote; else empty.
+
+        What was told to end has not succeeded, even if it says so: many programs answer SIGTERM
+        with 0.
+        """
+        if not self.has_ended or (self.exit_code == 0 and not was_stopped):
+            return ""
+        ended = f"ended with code {self.exit_code}"
+        if was_stopped:
+            ended = f"did not end within {self.timeout:g} s, and was stopped"
+        return f"{ended}: {self.log[-1]}" if self.log else ended
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether it has had all the time it may take."""
+        return self.age >= self.timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One look at everything that concerns one app; complete, or not made at all (law S5)."""
 
     app: AppName
     desired: AppSpec | None
     replicas: tuple[Replica, ...] = ()
+    hooks: tuple[HookRun, ...] = ()
     published: Routing | None = None
     """What we told Traefik; None: it has not been told of this app."""
     confirmed_for: float | None = None
@@ -139,3 +191,11 @@ class Observation:
     """Why Traefik cannot be asked what it counted, for people; empty when it can, or need not."""
     checks: Mapping[str, CheckResult] = field(default_factory=dict)
     """The last answer of each check, by its name, asked since the present split."""
+
+    @property
+    def hooks_under_way(self) -> tuple[str, ...]:
+        """The hooks that may run now, or in a moment: what is being made cannot be seen yet."""
+        ended = {run.name for run in self.hooks if run.has_ended}
+        names = {run.name for run in self.hooks if run.may_run}
+        names |= {ReplicaName(name) for name in self.busy if is_hook_of(self.app, name)} - ended
+        return tuple(sorted(names))

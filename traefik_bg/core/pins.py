@@ -6,10 +6,11 @@ those before them. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from traefik_bg.core.model import AppSpec, RevisionId
-from traefik_bg.core.observation import Observation
+from traefik_bg.core.observation import HookRun, Observation, Replica
 from traefik_bg.core.record import Pin, Record
 
 
@@ -19,15 +20,22 @@ def pinned(seen: Observation, record: Record) -> Record:
     if record.deployment is not None:
         known.add(record.deployment.revision)
     pins = {pin.revision: pin for pin in record.pins if pin.revision in known}
-    for replica in seen.replicas:
-        if replica.revision in known and replica.revision not in pins and replica.image_id:
-            pins[replica.revision] = Pin(
-                revision=replica.revision,
-                image_id=replica.image_id,
-                digest=replica.image_digest,
+    sources: tuple[HookRun | Replica, ...] = (*_hooks(seen, record), *seen.replicas)
+    for found in sources:
+        if found.revision in known and found.revision not in pins and found.image_id:
+            pins[found.revision] = Pin(
+                revision=found.revision, image_id=found.image_id, digest=found.image_digest
             )
-    found = tuple(pins[revision] for revision in sorted(pins))
-    return record if found == record.pins else replace(record, pins=found)
+    now = tuple(pins[revision] for revision in sorted(pins))
+    return record if now == record.pins else replace(record, pins=now)
+
+
+def _hooks(seen: Observation, record: Record) -> Iterator[HookRun]:
+    """Yield the hooks of the deployment under way: green is made of what has migrated for it."""
+    deployment = record.deployment
+    for run in seen.hooks:
+        if deployment is not None and run.deployment == deployment.number:
+            yield run
 
 
 def ways_to_have(spec: AppSpec, record: Record) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ S7 No stranger behind an address. No published address ever belongs to a contain
 S8 Never twice. Where the strategy is recreate, no replica is started while one of another revision
    runs, and none is stopped before requests are confirmed to be held. Only there may nothing have
    traffic by our hand (S3), and blue outlives doubt as stopped containers (S4).
+S9 Once, and alone. In one deployment a hook is begun at most once, no two hooks of an app run at
+   once, and nothing of green is started before its `before` has ended well.
 
 Liveness, when the world is quiet:
 
@@ -44,11 +46,27 @@ from traefik_bg.core import verdict
 from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
 from traefik_bg.core.adoption import heed_claims, route_what_serves
 from traefik_bg.core.decision import Decision, counted
+from traefik_bg.core.hook_rules import (
+    clear_hooks,
+    end_late_hooks,
+    let_hooks_end,
+    run_after_cutover,
+    run_before,
+    time_left,
+    with_orphans,
+)
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.pins import pinned
 from traefik_bg.core.record import Deployment, Record, Rejection
 from traefik_bg.core.recreate_rules import bring_back, make_way
-from traefik_bg.core.replica_rules import drain, finish_removal, prove, provide, retire
+from traefik_bg.core.replica_rules import (
+    drain,
+    finish_removal,
+    prove,
+    provide,
+    retire,
+    start_blue_again,
+)
 from traefik_bg.core.rollout_rules import (
     await_approval,
     bake,
@@ -73,7 +91,7 @@ def plan(seen: Observation, remembered: Record) -> Plan:
     s = Situation(seen=seen, record=record)
     prefix = ""
     if (rejection := verdict.rejection(s)) is not None:
-        endings = (*endings, _rejected(rejection))
+        endings = (*endings, _rejected(rejection, record.deployment))
         blue = record.deployment.blue if record.deployment is not None else None
         rejection = replace(rejection, blue=blue)
         record = replace(record, rejection=rejection, deployment=None, waiver=None)
@@ -82,7 +100,7 @@ def plan(seen: Observation, remembered: Record) -> Plan:
     decision = next(said for rule in RULES if (said := rule(s)) is not None)
     if decision.phase is Phase.REJECTED:
         prefix = ""  # it says so itself
-    record = record if decision.record is None else decision.record
+    record = with_orphans(seen, record if decision.record is None else decision.record)
     if record != remembered:  # it is saved anyway
         record = pinned(seen, record)
     return Plan(
@@ -90,18 +108,20 @@ def plan(seen: Observation, remembered: Record) -> Plan:
         phase=decision.phase,
         record=record,
         actions=decision.actions,
-        recheck_after=_soonest(decision.recheck_after, *seen.cooling.values()),
+        recheck_after=_soonest(decision.recheck_after, *seen.cooling.values(), *time_left(seen)),
         left=decision.left,
         endings=(*endings, *decision.endings),
+        notes=decision.notes,
     )
 
 
-def _rejected(rejection: Rejection) -> Ending:
+def _rejected(rejection: Rejection, deployment: Deployment | None) -> Ending:
+    lines = deployment.lines if deployment is not None else ()
     return Ending(
         outcome=Outcome.REJECTED,
         revision=rejection.revision,
         reason=rejection.reason,
-        log=rejection.log,
+        log=(*lines, *rejection.log),
     )
 
 
@@ -127,7 +147,14 @@ def _with_deployment(seen: Observation, record: Record) -> tuple[Record, tuple[E
     endings: tuple[Ending, ...] = ()
     if under_way is not None:
         what = f"{target.revision} is wanted now" if target else "the app is not wanted any more"
-        endings = (Ending(outcome=Outcome.SUPERSEDED, revision=under_way.revision, reason=what),)
+        endings = (
+            Ending(
+                outcome=Outcome.SUPERSEDED,
+                revision=under_way.revision,
+                reason=what,
+                log=under_way.lines,
+            ),
+        )
     record = replace(record, waiver=None)  # what was said of another attempt
     if wanted is None or target is None:
         return replace(record, deployment=None), endings
@@ -181,12 +208,17 @@ RULES: tuple[Callable[[Situation], Decision | None], ...] = (
     go_home,
     keep_routing_true,
     unroute_unwanted_app,
+    end_late_hooks,
     heed_claims,
     route_what_serves,
     hold_still,
     retire,
+    clear_hooks,
+    let_hooks_end,
     make_way,
     bring_back,
+    start_blue_again,
+    run_before,
     provide,
     prove,
     confirm,
@@ -195,6 +227,7 @@ RULES: tuple[Callable[[Situation], Decision | None], ...] = (
     mirror,
     await_approval,
     shift,
+    run_after_cutover,
     bake,
     keep_sessions,
     drain,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from traefik_bg.core.actions import Ending
 from traefik_bg.core.evidence import CheckResult, Tally
+from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import (
     Adoption,
     AppName,
@@ -27,6 +28,15 @@ from traefik_bg.core.rollout import Check
 
 Wake = Callable[[AppName | None], None]
 """Say "look again" for one app, or for all (None); safe to call from the event loop at any time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookLabel:
+    """What the labels of a hook's container say."""
+
+    moment: Moment
+    deployment: int
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +60,8 @@ class Container:
     restarts: int = 0
     claims: tuple[Claim, ...] = ()
     defines: tuple[str, ...] = ()
+    hook: HookLabel | None = None
+    """What it runs for, if it is no replica."""
     docker_health: Health | None = None
     """Docker's own HEALTHCHECK verdict; None: the container has no such check."""
 
@@ -85,6 +97,31 @@ class Engine(Protocol):
             EngineUnavailable: Docker did not answer; it may have been created.
             ImageNotFound: the image is not on this machine.
             SpecRefused: Docker rejects the settings, or the name belongs to a stranger.
+        """
+        ...
+
+    async def create_hook(
+        self, name: ReplicaName, hook: Hook, deployment: int, spec: AppSpec, image: str
+    ) -> None:
+        """Create the container in which a hook of the app is to run, from this image.
+
+        It has the app's settings but no route, no health check and no restart. One of that name
+        that is already there is fine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been created.
+            ImageNotFound: the image is not on this machine.
+            SpecRefused: as for a replica.
+        """
+        ...
+
+    async def start_once(self, name: ReplicaName) -> None:
+        """Start a container that has never been started; any other is left as it is.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been started.
+            SpecRefused: as for a replica.
+            Conflict: it is gone.
         """
         ...
 

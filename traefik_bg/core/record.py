@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from traefik_bg.core.hooks import Moment, Ran
 from traefik_bg.core.model import AppSpec, RevisionId
 
 
@@ -55,6 +56,21 @@ class Deployment:
     image: str
     blue: RevisionId | None = None
     """The revision that served when green took its first traffic."""
+    hooks: tuple[Ran, ...] = ()
+    """The hooks that have run in it, as far as they did not reject it."""
+    begun: tuple[Moment, ...] = ()
+    """The hooks that may have been started: one of them that is gone is never made anew."""
+    stopped: tuple[Moment, ...] = ()
+    """The hooks that were told to end: whatever they end with then, they have not succeeded."""
+
+    def ran(self, moment: Moment) -> Ran | None:
+        """Return how a hook ended; None: it has not, or that is not known yet."""
+        return next((ran for ran in self.hooks if ran.moment is moment), None)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The last lines of its hooks, for the history."""
+        return tuple(f"{ran.moment}: {line}" for ran in self.hooks for line in ran.log)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +88,8 @@ class Record:
     paused: bool = False
     pins: tuple[Pin, ...] = ()
     """What the good spec and the previous ones ran, and what green runs."""
+    orphans: tuple[str, ...] = ()
+    """Hooks that ran on when their deployment was over: how they end is told in the history."""
 
     def rejects(self, spec: AppSpec) -> bool:
         """Tell whether this very spec has been rejected."""

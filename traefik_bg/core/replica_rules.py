@@ -108,19 +108,40 @@ def drain_limit(s: Situation) -> float:
     return min(rollout.drain, rollout.hold_requests / 3) if s.is_holding else rollout.drain
 
 
+def start_blue_again(s: Situation) -> Decision | None:
+    """Start what could be gone back to and does not run, however long green takes to come."""
+    if s.target is None or s.is_proven or s.is_exclusive:
+        return None
+    stopped = _stopped(s, [r for revision in sorted(s.ways_back) for r in s.of(revision)])
+    if not stopped:
+        return None
+    return Decision(
+        reason=f"starting {listed(stopped)} again",
+        phase=Phase.STARTING,
+        actions=tuple(StartReplica(name=name) for name in stopped),
+    )
+
+
+def _stopped(s: Situation, replicas: Sequence[Replica]) -> list[ReplicaName]:
+    """Return those that do not run, and may be started now."""
+    return [
+        replica.name
+        for replica in replicas
+        if replica.state in {ContainerState.CREATED, ContainerState.EXITED}
+        and replica.name not in s.seen.busy
+        and replica.name not in s.seen.cooling
+    ]
+
+
 def provide(s: Situation) -> Decision | None:
     """Pull the image, create what is missing and start what does not run."""
     target = s.target
     if target is None:
         return None
     actions = list(_creations(s, target))
-    blue = [r for revision in s.ways_back if not s.is_proven for r in s.of(revision)]
-    for replica in (*s.green, *(() if s.is_exclusive else blue)):
-        stopped = replica.state in {ContainerState.CREATED, ContainerState.EXITED}
-        if stopped and replica.name not in s.seen.busy and replica.name not in s.seen.cooling:
-            actions.append(StartReplica(name=replica.name))
+    actions += [StartReplica(name=name) for name in _stopped(s, s.green)]
     if not actions:
-        return _pull(s, target)
+        return pull(s, target)
     names = list(dict.fromkeys(subject(action) for action in actions))
     return Decision(
         reason=f"starting {listed(names)} ({named(target, s.seen, s.record)})",
@@ -139,7 +160,7 @@ def create(s: Situation, target: AppSpec) -> Decision | None:
             phase=Phase.STARTING,
             actions=tuple(made),
         )
-    if (pulling := _pull(s, target)) is not None:
+    if (pulling := pull(s, target)) is not None:
         return pulling
     if len(s.of(target.revision)) < target.replicas:
         return Decision(reason=f"creating the replicas of {target.revision}", phase=Phase.STARTING)
@@ -160,7 +181,7 @@ def _creations(s: Situation, target: AppSpec) -> Iterator[Action]:
             yield StartReplica(name=name)
 
 
-def _pull(s: Situation, target: AppSpec) -> Decision | None:
+def pull(s: Situation, target: AppSpec) -> Decision | None:
     """Say what is done about an image that is missing; None when it is here, or not needed."""
     image = image_for(target, s.seen, s.record)
     if len(s.of(target.revision)) >= target.replicas:
@@ -272,7 +293,8 @@ def finish_removal(s: Situation) -> Decision | None:
     """Wait for the last replicas of an unwanted app, then forget it."""
     if s.seen.desired is not None:
         return None
-    if s.replicas:
-        left = listed([replica.name for replica in s.replicas])
+    hooks = {run.name for run in s.seen.hooks} | set(s.seen.hooks_under_way)
+    if s.replicas or hooks:
+        left = listed([*(r.name for r in s.replicas), *sorted(hooks)])
         return Decision(reason=f"not desired any more: waiting for {left}", phase=Phase.REMOVING)
     return Decision(reason="not desired, nothing left", phase=Phase.SETTLED, record=Record())

@@ -155,7 +155,10 @@ def _promote(s: Situation, target: AppSpec) -> Decision:
         waiver=None,
     )
     reason = f"{target.revision} is good: {target.image} serves with {counted(target.replicas)}"
-    ending = Ending(outcome=Outcome.SUCCEEDED, revision=target.revision, reason=reason)
+    hooks = s.record.deployment.hooks if s.record.deployment is not None else ()
+    reason += "".join(f"; {ran.moment} {ran.trouble}" for ran in hooks if ran.trouble)
+    lines = s.record.deployment.lines if s.record.deployment is not None else ()
+    ending = Ending(outcome=Outcome.SUCCEEDED, revision=target.revision, reason=reason, log=lines)
     return Decision(
         reason=reason,
         phase=Phase.SETTLED,

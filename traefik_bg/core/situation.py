@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import ADOPTED, AppSpec, ReplicaName, RevisionId, Routing, Server
-from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.names import hook_name
+from traefik_bg.core.observation import ContainerState, Health, HookRun, Observation, Replica
 from traefik_bg.core.record import Record, Waiver
 from traefik_bg.core.rollout import Strategy
 
@@ -259,6 +261,35 @@ class Situation:
     def weight(self) -> int:
         """The weight the target has now."""
         return self.routed.weights.get(self._target_revision, 0) if self._target_revision else 0
+
+    def is_own(self, run: HookRun) -> bool:
+        """Tell whether a hook runs, or ran, for the deployment under way.
+
+        By its revision too: where a record was lost, deployments are counted from 1 again.
+        """
+        deployment = self.record.deployment
+        if deployment is None:
+            return False
+        return (run.revision, run.deployment) == (deployment.revision, deployment.number)
+
+    def has_told_to_end(self, run: HookRun) -> bool:
+        """Tell whether a hook was told to end, in this life of the service or in one before."""
+        deployment = self.record.deployment
+        return self.is_own(run) and deployment is not None and run.moment in deployment.stopped
+
+    def own_hook(self, moment: Moment) -> ReplicaName | None:
+        """Return the name of the container of a hook of the deployment under way."""
+        deployment = self.record.deployment
+        if deployment is None:
+            return None
+        name = hook_name(self.seen.app, deployment.revision, moment, deployment.number)
+        return ReplicaName(name)
+
+    @property
+    def hooks_of_others(self) -> tuple[str, ...]:
+        """The hooks under way that belong to other deployments."""
+        own = {self.own_hook(moment) for moment in Moment}
+        return tuple(name for name in self.seen.hooks_under_way if name not in own)
 
     # --- how far things are -----------------------------------------------------------------------
 

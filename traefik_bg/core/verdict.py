@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from traefik_bg.core.analysis import Verdict
+from traefik_bg.core.hook_rules import is_gone
+from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import AppSpec
 from traefik_bg.core.observation import ContainerState, Health, Replica
 from traefik_bg.core.pace import is_inconclusive, judgement_of
@@ -31,9 +33,10 @@ def rejection(s: Situation) -> Rejection | None:
     if s.is_proven or _is_all_there_can_be(s):
         return None
     if _may_be_all_there_is(s):
-        return _refused(s, target) or _late(s, target)
+        return _refused(s, target) or _hook_failed(s, target) or _late(s, target)
     return (
         _refused(s, target)
+        or _hook_failed(s, target)
         or _died(s, target)
         or _sick(s, target)
         or _late(s, target)
@@ -70,9 +73,22 @@ def _rejection(target: AppSpec, reason: str, log: tuple[str, ...] = ()) -> Rejec
 def _refused(s: Situation, target: AppSpec) -> Rejection | None:
     """The image cannot be had, or Docker refuses the container."""
     prefix = f"{target.name}-{target.revision}-"
+    told = f"{prefix}{Moment.AFTER_CUTOVER}-"  # whatever becomes of that hook decides nothing
     for about, reason in sorted(s.seen.refusals.items()):
-        if about == target.image or about.startswith(prefix):
+        if about == target.image or (about.startswith(prefix) and not about.startswith(told)):
             return _rejection(target, reason)
+    return None
+
+
+def _hook_failed(s: Situation, target: AppSpec) -> Rejection | None:
+    """What was to run before green has failed, did not end in time, or was taken away."""
+    for run in s.seen.hooks:
+        trouble = run.trouble(was_stopped=s.has_told_to_end(run))
+        if trouble and run.moment is Moment.BEFORE and s.is_own(run):
+            return _rejection(target, f"{run.moment} {trouble}", run.log)
+    if is_gone(s, Moment.BEFORE):
+        reason = f"{Moment.BEFORE} was removed before it had ended: nobody knows how far it got"
+        return _rejection(target, reason)
     return None
 
 

@@ -33,6 +33,7 @@ from traefik_bg.core.ports import (
 )
 from traefik_bg.core.record import Record
 from traefik_bg.runtime.exposure import exposure
+from traefik_bg.runtime.hook_watch import HookWatch
 from traefik_bg.runtime.inquiry import Inquiry
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.vitals import Checkup, Vital, Vitals
@@ -78,6 +79,7 @@ class Observer:
         self._inquiry = inquiry
         self._operations = operations
         self._addresses_are_names = addresses_are_names
+        self._hooks = HookWatch(engine, self._digest)
         self._idle_since: dict[ReplicaName, float] = {}
         self._logs: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._digests: dict[str, str] = {}
@@ -89,7 +91,8 @@ class Observer:
             Unavailable: something could not be seen, so nothing can be concluded.
         """
         busy = self._operations.busy  # before the listing: what ends meanwhile is seen or busy
-        containers = await self._containers(desired, record)
+        everything = await self._containers(desired, record)
+        containers = [container for container in everything if container.hook is None]
         routing, at = self._router.state(self._app), asyncio.get_running_loop().time()
         specs = _known_specs(desired, record)
         good = record.good.revision if record.good else None
@@ -117,6 +120,7 @@ class Observer:
             app=self._app,
             desired=desired,
             replicas=tuple(sorted(replicas, key=lambda replica: replica.name)),
+            hooks=await self._hooks.read(everything),
             published=routing.published,
             confirmed_for=routing.confirmed_for,
             weights_for=routing.weights_for,

@@ -98,6 +98,7 @@ class Operations:
             self._cool(about)
             log.warning("operation.refused", app=self._app, about=about, reason=str(error))
         except Conflict as error:
+            self._failures[about] = str(error)
             self._cool(about)  # looked at again at once, but not tried a thousand times a second
             log.info("operation.outdated", app=self._app, about=about, reason=str(error))
         except LawBroken as error:

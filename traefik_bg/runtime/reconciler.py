@@ -95,6 +95,7 @@ class Reconciler:
         self._record: Record | None = None
         self._wish: AppSpec | None = None
         self._orders = Orders(app, bell)
+        self._noted = ""
         self._backoff = FIRST_BACKOFF
         self._executor = Executor(
             engine=parts.engine,
@@ -103,6 +104,7 @@ class Reconciler:
             operations=operations,
             look=self._look_again,
             desired=self._desired,
+            remembered=lambda: self._record or Record(),
         )
         self.status = AppStatus(app=app)
 
@@ -185,8 +187,9 @@ class Reconciler:
         if self._is_over(made, sight.seen):
             await self._parts.store.forget(self._app)
             return None
+        await self._note(made.notes)  # what they are about is gone in a moment
         await self._executor.execute(made.actions, sight.seen)
-        await self._note()  # not before: who goes back is in a hurry
+        await self._note(self._orders.news())  # not before: who goes back is in a hurry
         self._clear_trouble()
         if made.recheck_after is None:
             return self._resync
@@ -208,11 +211,14 @@ class Reconciler:
         desired = self._desired()
         return (await self._observer.look(desired, self._record or Record())).seen
 
-    async def _note(self) -> None:
-        """Write down what was said; that it cannot be written holds nothing up."""
-        for sentence in self._orders.news():
+    async def _note(self, sentences: Sequence[str]) -> None:
+        """Write down what was said, once; that it cannot be written holds nothing up."""
+        for sentence in sentences:
+            if sentence == self._noted:
+                continue  # what it is about could not be done, and is tried again
             try:
                 await self._parts.store.note(self._app, sentence)
+                self._noted = sentence
             except Unavailable as error:
                 log.warning("news.not_noted", app=self._app, reason=str(error))
 
@@ -237,7 +243,9 @@ class Reconciler:
             made,
             record=replace(made.record, rejection=replace(rejection, log=lines)),
             endings=tuple(
-                replace(ending, log=lines) if ending.outcome is Outcome.REJECTED else ending
+                replace(ending, log=(*ending.log, *lines))
+                if ending.outcome is Outcome.REJECTED
+                else ending
                 for ending in made.endings
             ),
         )
@@ -286,6 +294,7 @@ class Reconciler:
         return (
             seen.desired is None
             and not seen.replicas
+            and not seen.hooks
             and seen.published is None
             and not seen.busy
             and not made.actions
