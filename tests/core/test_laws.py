@@ -22,7 +22,7 @@ from tests.core.faulty_world import (
     NEVER_HEALTHY,
     FaultyWorld,
 )
-from traefik_bg.core.actions import Phase, Plan
+from traefik_bg.core.actions import Phase, Plan, RunHook
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.hooks import Hook, Moment
 from traefik_bg.core.model import AppSpec, Route
@@ -294,7 +294,7 @@ class Walk(RuleBasedStateMachine):
             return
         self.world.docker_takes = takes
         self.world.want(hooked[which % len(hooked)] if which else self.world.desired)
-        self._until_a_hook_is_under_way()
+        self._until_a_hook_is_under_way(stops_early=takes < 1.0)
         running = [run.name for run in self.world.hooks.values() if run.may_run]
         if then == "die":
             self.world.die(lands=takes < 1.0)
@@ -303,13 +303,14 @@ class Walk(RuleBasedStateMachine):
         elif running and then == "kill":
             self.world.end_hook(running[0], 137)
 
-    def _until_a_hook_is_under_way(self) -> None:
+    def _until_a_hook_is_under_way(self, *, stops_early: bool) -> None:
         for _ in range(60):
             desired, good = self.world.desired, self.world.record.good
             if desired is None or not desired.hooks or (good and good.revision == desired.revision):
                 return
             runs = any(run.may_run for run in self.world.hooks.values())
-            if runs or self.world.in_flight:
+            is_starting = any(isinstance(x, RunHook) for *_, x in self.world.in_flight)
+            if runs or is_starting or (self.world.in_flight and stops_early):
                 return
             made = self.world.tick()
             self.world.advance(min(made.recheck_after or 0.5, 2.0))
