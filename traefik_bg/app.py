@@ -141,7 +141,9 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
         stack.push_async_callback(store.close)
         await stack.enter_async_context(engine)
         supervisor = Supervisor(
-            parts=Parts(engine=engine, images=engine, router=router, store=store, source=source),
+            parts=Parts(
+                engine=engine, images=engine.images, router=router, store=store, source=source
+            ),
             senses=await _senses(settings, stack),
             triggers=triggers,
             resync=settings.resync,
@@ -217,7 +219,7 @@ async def observe_once(
             observer = Observer(
                 name,
                 engine=engine,
-                images=engine,
+                images=engine.images,
                 router=router,
                 counter=ProcConnectionCounter(),
                 vitals=Vitals(name, prober, triggers.wake),

@@ -45,6 +45,7 @@ class FakeDocker:
         self.printed: dict[str, Printed] = {}
         """What containers print, by id."""
         self.pulling: list[dict[str, Any]] = []
+        self.pulls_until: asyncio.Event | None = None
         self.asked: Counter[str] = Counter()
         self.requests: list[web.Request] = []
         self.bodies: list[Any] = []
@@ -221,8 +222,14 @@ class FakeDocker:
             return web.json_response({"message": "No such image: x"}, status=404)
         return web.json_response({})
 
-    async def pull(self, _: web.Request) -> web.Response:
-        return web.Response(text="\n".join(json.dumps(line) for line in self.pulling))
+    async def pull(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for line in self.pulling:
+            await answer.write(json.dumps(line).encode() + b"\n")
+        if self.pulls_until is not None:
+            await self.pulls_until.wait()
+        return answer
 
     def build(self) -> web.Application:
         served = web.Application(middlewares=[self.look])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from traefik_bg.core.errors import (
     ImageNotFound,
     SpecRefused,
 )
+from traefik_bg.core.observation import PullProgress
 
 
 @pytest.fixture
@@ -313,11 +315,11 @@ class TestCreate:
 class TestImages:
     async def test_are_here_or_not(self, docker: FakeDocker, engine: DockerEngine) -> None:
         """An image is on this machine, or it is not, or we do not know."""
-        assert await engine.has("acme/web:1")
-        assert not await engine.has("acme/web:2")
+        assert await engine.images.has("acme/web:1")
+        assert not await engine.images.has("acme/web:2")
         docker.answers["image"] = (500, "x")
         with pytest.raises(EngineUnavailable, match="look for image acme/web:1: x"):
-            await engine.has("acme/web:1")
+            await engine.images.has("acme/web:1")
 
     @pytest.mark.parametrize(
         ("image", "asked"),
@@ -333,10 +335,33 @@ class TestImages:
         """Never more than one image is pulled."""
         docker.pulling = [{"status": "Pulling"}, {"status": "Done"}]
 
-        await engine.pull(image)
+        await engine.images.pull(image)
 
         query = docker.requests[-1].query
         assert (query["fromImage"], query["tag"]) == asked
+
+    async def test_say_how_much_of_them_has_come(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """While they are pulled, and not after that: of the layers that were not here."""
+        last = asyncio.Event()
+        docker.pulls_until = last
+        docker.pulling = [
+            {"status": "Pulling from acme/web", "id": "2"},
+            {"status": "Already exists", "id": "base"},
+            {"status": "Pulling fs layer", "id": "big"},
+            {"status": "Pulling fs layer", "id": "tiny"},
+            {"status": "Download complete", "id": "tiny"},
+            {"status": "Downloading", "id": "big", "progressDetail": {"current": 3, "total": 9}},
+        ]
+        pulling = asyncio.create_task(engine.images.pull("acme/web:2"))
+        async with asyncio.timeout(10):
+            while (progress := engine.images.progress("acme/web:2")) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        assert progress == PullProgress(done=3, total=9)
+        last.set()
+        await pulling
+        assert engine.images.progress("acme/web:2") is None
 
     async def test_that_fail_half_way_are_not_here(
         self, docker: FakeDocker, engine: DockerEngine
@@ -345,7 +370,7 @@ class TestImages:
         docker.pulling = [{"status": "Pulling"}, {"error": "manifest unknown"}]
 
         with pytest.raises(ImageNotFound, match="acme/web:2 is not in its registry"):
-            await engine.pull("acme/web:2")
+            await engine.images.pull("acme/web:2")
 
     async def test_that_docker_refuses_at_once_are_refused(
         self, docker: FakeDocker, engine: DockerEngine
@@ -354,12 +379,12 @@ class TestImages:
         docker.answers["pull"] = (404, "pull access denied for acme/web")
 
         with pytest.raises(ImageDenied, match="`docker login`"):
-            await engine.pull("acme/web:2")
+            await engine.images.pull("acme/web:2")
 
     async def test_that_cannot_be_named_are_not_found(self, engine: DockerEngine) -> None:
         """A name no registry could know is refused without asking one."""
         with pytest.raises(ImageNotFound, match="cannot name an image"):
-            await engine.pull("-a.io/web")
+            await engine.images.pull("-a.io/web")
 
     async def test_are_pulled_with_the_newest_login(
         self,
@@ -370,11 +395,11 @@ class TestImages:
     ) -> None:
         """A login made while the service runs counts for the next pull."""
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-        await engine.pull("ghcr.io/acme/web:1")
+        await engine.images.pull("ghcr.io/acme/web:1")
         assert "X-Registry-Auth" not in docker.requests[-1].headers
         secret = base64.b64encode(b"me:hunter2").decode()
         (tmp_path / "config.json").write_text(json.dumps({"auths": {"ghcr.io": {"auth": secret}}}))
-        await engine.pull("ghcr.io/acme/web:1")
+        await engine.images.pull("ghcr.io/acme/web:1")
 
         sent = json.loads(base64.urlsafe_b64decode(docker.requests[-1].headers["X-Registry-Auth"]))
         assert (sent["username"], sent["password"]) == ("me", "hunter2")
@@ -388,4 +413,4 @@ class TestImages:
         (tmp_path / "config.json").write_text(json.dumps({"credsStore": "nowhere"}))
 
         with pytest.raises(ImageDenied, match="credential helper"):
-            await engine.pull("ghcr.io/acme/web:1")
+            await engine.images.pull("ghcr.io/acme/web:1")

@@ -26,7 +26,7 @@ from traefik_bg.core.errors import (
     StoreUnavailable,
 )
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId, Routing
-from traefik_bg.core.observation import ContainerState
+from traefik_bg.core.observation import ContainerState, PullProgress
 from traefik_bg.core.ports import Container, DesiredState, ProbeResult, RoutingState, Wake
 from traefik_bg.core.record import Record
 
@@ -60,6 +60,8 @@ class Behaviour:
     stop_takes: float = 0.2
     """Seconds from the signal to the exit."""
     pull_takes: float = 1.0
+    size: int = 0
+    """Bytes to be pulled; 0: Docker says nothing of it."""
     refusal: str = ""
     """Why Docker refuses to create it."""
     start_refusal: str = ""
@@ -148,6 +150,7 @@ class FakeEngine:
         self.wake: Wake = lambda _app: None
         self.tells = True
         """Whether its events arrive."""
+        self._pulls: dict[str, float] = {}
         self.lies_about_images = False
         """Says that every image is here."""
         self._ids = count(1)
@@ -346,7 +349,11 @@ class FakeEngine:
 
         async def effect() -> None:
             behaves = self.registry.get(image)
-            await asyncio.sleep(behaves.pull_takes if behaves else 0.3)
+            self._pulls[image] = now()
+            try:
+                await asyncio.sleep(behaves.pull_takes if behaves else 0.3)
+            finally:
+                self._pulls.pop(image, None)
             if image in self.denied:
                 raise ImageDenied(f"{image}: the registry wants a login")
             if behaves is None:
@@ -354,6 +361,14 @@ class FakeEngine:
             self.images[image] = behaves
 
         await self._act("pull", image, effect)
+
+    def progress(self, image: str) -> PullProgress | None:
+        """Return how much of an image has come: it comes evenly."""
+        since, behaves = self._pulls.get(image), self.registry.get(image)
+        if since is None or behaves is None or not behaves.size:
+            return None
+        part = min(1.0, (now() - since) / behaves.pull_takes)
+        return PullProgress(done=int(behaves.size * part), total=behaves.size)
 
     async def _act(self, verb: str, about: str, effect: Callable[[], Awaitable[None]]) -> None:
         await self._tape.act("docker", verb, about, effect, EngineUnavailable)

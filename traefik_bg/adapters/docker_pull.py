@@ -1,55 +1,69 @@
 """Pulls images, and says what a registry's no means.
 
-Apart from the engine because a pull is a conversation of its own: it takes minutes, reports its
-failures inside a stream that began with "200 OK", and needs the login of the registry. Blocking;
-the engine calls it in a thread.
+Apart from the other questions because a pull is a conversation of its own: it takes minutes,
+reports its failures inside a stream that began with "200 OK", and needs the login of the registry.
+Blocking; it is called in a thread.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import requests
 from docker import APIClient, auth
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 from docker.utils import parse_repository_tag
 
 from traefik_bg.adapters.docker_connection import ASK_TIMEOUT
 from traefik_bg.adapters.docker_errors import refused_pull
 from traefik_bg.core.errors import ImageDenied, ImageNotFound
+from traefik_bg.core.observation import PullProgress
 
 IDLE_TIMEOUT = 300.0  # without a word of progress; unpacking one huge layer can be that quiet
 
 
-def has_image(client: APIClient, image: str) -> bool:
-    """Tell whether the image is on Docker's machine."""
-    try:
-        client.inspect_image(image)  # type: ignore[no-untyped-call]
-    except APIError as error:
-        if error.status_code in {requests.codes.not_found, requests.codes.bad_request}:
-            return False
-        raise
-    return True
+class Layers:
+    """Adds up what Docker says of each layer while it pulls an image."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._awaited: set[str] = set()
+        """Layers that are not here, of which the size is not known yet."""
+
+    def hear(self, line: Mapping[str, Any]) -> None:
+        """Take in one line of what Docker says."""
+        layer, detail = str(line.get("id", "")), line.get("progressDetail") or {}
+        match line.get("status"):
+            case "Pulling fs layer":
+                self._awaited.add(layer)
+            case "Downloading" if detail.get("total", 0) > 0:
+                self._sizes[layer], self._done[layer] = detail["total"], detail.get("current", 0)
+            case "Already exists":
+                self._awaited.discard(layer)
+            case "Download complete" | "Extracting" | "Pull complete":
+                # A layer of a few bytes comes without a word about its size.
+                self._done[layer] = self._sizes.setdefault(layer, 0)
+
+    @property
+    def progress(self) -> PullProgress | None:
+        """How much has come; None: nothing has to, or no size is known yet."""
+        if not any(self._sizes.values()):
+            return None
+        return PullProgress(
+            done=sum(self._done.values()),
+            total=sum(self._sizes.values()),
+            is_whole=self._awaited <= self._sizes.keys(),
+        )
 
 
-def image_digest(client: APIClient, image_id: str) -> str:
-    """Return where an image can be had again, as `repository@sha256:…`; empty: nowhere.
-
-    An image that was built here, and never pushed, has no digest; one that is gone has none either.
-    """
-    try:
-        found = client.inspect_image(image_id)  # type: ignore[no-untyped-call]
-    except APIError as error:
-        if error.status_code == requests.codes.not_found:
-            return ""
-        raise
-    return min((str(digest) for digest in found.get("RepoDigests") or ()), default="")
+Tell = Callable[[PullProgress], None]
 
 
-def pull_image(client: APIClient, image: str) -> None:
-    """Bring the image to Docker's machine.
+def pull_image(client: APIClient, image: str, tell: Tell) -> None:
+    """Bring the image to Docker's machine, and tell how much has come.
 
     Raises:
         EngineUnavailable: the registry did not answer.
@@ -68,9 +82,13 @@ def pull_image(client: APIClient, image: str) -> None:
     with response:
         if not response.ok:
             raise refused_pull(_words(response), image, registry)
+        layers = Layers()
         for line in _progress(response):
             if words := line.get("error"):
                 raise refused_pull(str(words), image, registry)
+            layers.hear(line)
+            if (progress := layers.progress) is not None:
+                tell(progress)
 
 
 def _registry(repository: str) -> str:

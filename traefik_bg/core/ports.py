@@ -13,7 +13,7 @@ from typing import Protocol
 from traefik_bg.core.actions import Ending
 from traefik_bg.core.evidence import CheckResult, Tally
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, RevisionId, Routing
-from traefik_bg.core.observation import ContainerState, Health
+from traefik_bg.core.observation import ContainerState, Health, PullProgress
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Check
 
@@ -141,6 +141,10 @@ class Images(Protocol):
             ImageNotFound: there is no such image.
             ImageDenied: the registry wants a login.
         """
+        ...
+
+    def progress(self, image: str) -> PullProgress | None:
+        """Return how much of an image has come that is being pulled; None: nobody has said."""
         ...
 
 
