@@ -156,6 +156,9 @@ async def test_a_rollback_pulls_the_very_image_by_its_digest(
     want(scene, shop.image("first"))
     scene.start_service()
     before = await until_good(scene, shop.image("first"))
+    exactly = f"{shop.host}/acme/web@{first}"
+    assert before["good"]["digest"] == exactly
+    assert [past["digest"] for past in await scene.history()] == [exactly]
     [was] = running(scene)
     want(scene, shop.image("second"))
     await until_good(scene, shop.image("second"))
@@ -164,11 +167,11 @@ async def test_a_rollback_pulls_the_very_image_by_its_digest(
     assert was not in docker("images", "-q", "--no-trunc").split()
     shop.push("first", "3")
     answer = await scene.command("rollback")
-    assert f"the very image it ran: {shop.host}/acme/web@{first}" in answer["sentence"]
+    assert f"the very image it ran: {exactly}" in answer["sentence"]
     after = await until_good(scene, shop.image("first"))
     assert running(scene) == {was}
     assert after["good"]["revision"] == before["good"]["revision"]
-    assert f"pulling {shop.host}/acme/web@{first}" in scene.log.read_text()
+    assert f"pulling {exactly}" in scene.log.read_text()
 
 
 @pytest.mark.timeout(180)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.adapters.records import API, BLUE, FULL, GREEN, SPEC, WEB, deploying,
 from traefik_bg.adapters import state_db_history
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Json, Protocol, RevisionId, Route
-from traefik_bg.core.record import Deployment, Record, Rejection, Waiver
+from traefik_bg.core.record import Deployment, Pin, Record, Rejection, Waiver
 from traefik_bg.core.rollout import (
     Analysis,
     Check,
@@ -283,3 +284,28 @@ async def test_history_and_journal_are_bounded_for_each_app(
         assert [past.number for past in await db.history(WEB)] == [5, 4]
         assert len(await db.journal(API)) == len(await db.history(API)) == 1
         assert len(await db.journal(WEB, limit=1)) == len(await db.history(WEB, limit=1)) == 1
+
+
+# --- what exactly ran -----------------------------------------------------------------------------
+
+
+async def test_the_history_names_what_exactly_ran(folder: Path) -> None:
+    """From when it was seen; a deployment that was rejected before has none."""
+    pin = Pin(revision=GREEN, image_id="sha256:2", digest="acme/web@sha256:d2")
+    async with opened(folder) as db:
+        await db.save(WEB, deploying(1))
+        assert [past.digest for past in await db.history(WEB)] == [""]
+        await db.save(WEB, replace(deploying(1), pins=(pin,)))
+        await db.save(WEB, Record(deployments=1), [ending(Outcome.REJECTED)])
+        await db.save(WEB, deploying(2, BLUE))
+        found = [(past.number, past.digest) for past in await db.history(WEB)]
+    assert found == [(2, ""), (1, "acme/web@sha256:d2")]
+
+
+async def test_the_history_names_the_id_of_what_was_never_in_a_registry(folder: Path) -> None:
+    """Better than nothing; and what is noted once stays."""
+    async with opened(folder) as db:
+        await db.save(WEB, replace(deploying(1), pins=(Pin(revision=GREEN, image_id="sha256:2"),)))
+        await db.save(WEB, deploying(1))
+        await db.save(WEB, replace(deploying(1), pins=(Pin(revision=GREEN, image_id="sha256:3"),)))
+        assert [past.digest for past in await db.history(WEB)] == ["sha256:2"]

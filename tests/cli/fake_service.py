@@ -52,6 +52,7 @@ class Past:
     outcome: Outcome | None
     reason: str
     log: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

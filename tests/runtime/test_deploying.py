@@ -70,6 +70,7 @@ async def test_a_deployment_adds_routes_drains_and_removes_in_this_order() -> No
             f"create {green}-1",
             f"start {green}-0",
             f"start {green}-1",
+            "save web",  # what exactly it runs
             f"publish web {V2.revision}=100%x2",
             "save web",
             f"publish web {V2.revision}=100%x2",  # the fallback to blue ends with the bake

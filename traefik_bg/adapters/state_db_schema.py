@@ -34,6 +34,9 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX journal_of_app ON journal (app, id);
     """,
+    """
+    ALTER TABLE deployments ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+    """,
 )
 """Each makes the version of its place from the one before; the version is SQLite's user_version."""
 

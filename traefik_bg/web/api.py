@@ -49,6 +49,11 @@ class PastDeployment(Protocol):
         ...
 
     @property
+    def digest(self) -> str:
+        """What exactly ran, or its ID on this machine; empty: nothing was seen of it."""
+        ...
+
+    @property
     def started(self) -> datetime | None:
         """When it began."""
         ...
@@ -320,6 +325,7 @@ def _deployment(past: PastDeployment) -> dict[str, object]:
         "number": past.number,
         "revision": past.revision,
         "image": past.image,
+        "digest": past.digest,
         "started": _date(past.started),
         "ended": _date(past.ended),
         "duration": duration,
