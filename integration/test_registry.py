@@ -188,3 +188,71 @@ async def test_a_pull_says_how_much_has_come(scene: Stage, shop: Registry, confi
     assert app["reason"].startswith(f"pulling {shop.image('big')}: ")
     assert [weight["weight"] for weight in app["weights"]] == [100]
     await until_good(scene, shop.image("big"))
+
+
+# --- tags that move -------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(180)
+async def test_a_tag_that_moves_is_deployed_by_its_digest(
+    scene: Stage, shop: Registry, config: Path
+) -> None:
+    """It is asked about every 10 s; a restart deploys nothing, and the way back is to a digest."""
+    tag = shop.image("stable")
+    first = f"{tag}@{shop.push('stable', '1')}"
+    shop.login(config)
+    want(scene, tag, update={"poll": "10s"})
+    scene.start_service()
+    await until_good(scene, first)
+    [was] = running(scene)
+    second = f"{tag}@{shop.push('stable', '2')}"
+    await until_good(scene, second)
+    assert running(scene) != {was}
+    ids = running(scene, "{{.Id}}")
+
+    scene.kill_service()
+    scene.start_service()
+    await until_good(scene, second)
+    assert running(scene, "{{.Id}}") == ids
+    await scene.command("rollback")
+    await until_good(scene, first)
+    assert running(scene) == {was}
+    answer = await scene.command("update")
+    assert answer["sentence"] == f"{tag} is still {second.partition('@')[2]}"
+    app = await until_good(scene, first)
+    assert app["phase"] == "rejected"
+    assert app["tag"]["digest"] == second.partition("@")[2]
+    third = f"{tag}@{shop.push('stable', '3')}"
+    await until_good(scene, third)
+    assert [past["image"] for past in reversed(await scene.history())] == [first, second, third]
+
+
+@pytest.mark.timeout(180)
+async def test_a_webhook_deploys_a_tag_that_has_moved(
+    scene: Stage, shop: Registry, config: Path
+) -> None:
+    """Where nothing polls; a bare tag that runs what it means is left alone."""
+    tag = shop.image("hooked")
+    digest = shop.push("hooked", "1")
+    shop.login(config)
+    want(scene, tag)
+    scene.start_service()
+    await until_good(scene, tag)
+    answer = await scene.command("update")
+    assert answer["sentence"] == f"{tag} is {digest}, which is what the tag alone runs"
+    moved = shop.push("hooked", "2")
+    answer = await scene.command("update")
+    assert answer["sentence"] == f"{tag} is {moved} now, it was {digest}: that is deployed"
+    await until_good(scene, f"{tag}@{moved}")
+
+    shop.stop()
+    try:
+        answer = await scene.command("update")
+    finally:
+        shop.start()
+    assert answer["status"] == 503
+    assert f"image {tag} could not be asked about now" in answer["detail"]
+    shop.login(config, "wrong")
+    answer = await scene.command("update")
+    assert answer["status"] == 409
+    assert f"the registry refuses image {tag}" in answer["detail"]

@@ -45,6 +45,8 @@ class FakeDocker:
         self.printed: dict[str, Printed] = {}
         """What containers print, by id."""
         self.pulling: list[dict[str, Any]] = []
+        self.repo_digests: list[str] = []
+        self.distribution: dict[str, str] = {}
         self.pulls_until: asyncio.Event | None = None
         self.asked: Counter[str] = Counter()
         self.requests: list[web.Request] = []
@@ -220,7 +222,11 @@ class FakeDocker:
     async def image(self, request: web.Request) -> web.Response:
         if request.match_info["name"] != "acme/web:1":
             return web.json_response({"message": "No such image: x"}, status=404)
-        return web.json_response({})
+        return web.json_response({"RepoDigests": self.repo_digests})
+
+    async def inspect_distribution(self, request: web.Request) -> web.Response:
+        digest = self.distribution[request.match_info["name"]]
+        return web.json_response({"Descriptor": {"digest": digest}, "Platforms": []})
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
@@ -254,6 +260,11 @@ class FakeDocker:
                 web.post(f"{v}/networks/{{name}}/connect", self.connect, name="connect"),
                 web.get(f"{v}/images/{{name:.+}}/json", self.image, name="image"),
                 web.post(f"{v}/images/create", self.pull, name="pull"),
+                web.get(
+                    f"{v}/distribution/{{name:.+}}/json",
+                    self.inspect_distribution,
+                    name="distribution",
+                ),
             ]
         )
         return served

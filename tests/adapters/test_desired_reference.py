@@ -32,6 +32,7 @@ OWN = (
     "Preview",
     "Analysis",
     "Check",
+    "Update",
 )
 
 

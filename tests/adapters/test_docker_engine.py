@@ -327,6 +327,7 @@ class TestImages:
             ("acme/web", ("acme/web", "latest")),
             ("ghcr.io/acme/web:1", ("ghcr.io/acme/web", "1")),
             ("localhost:5000/web@sha256:ab", ("localhost:5000/web", "sha256:ab")),
+            ("localhost:5000/web:1@sha256:ab", ("localhost:5000/web", "sha256:ab")),
         ],
     )
     async def test_are_pulled_by_tag_or_digest(
@@ -414,3 +415,44 @@ class TestImages:
 
         with pytest.raises(ImageDenied, match="credential helper"):
             await engine.images.pull("ghcr.io/acme/web:1")
+
+
+class TestRegistries:
+    async def test_say_what_a_tag_means(self, docker: FakeDocker, engine: DockerEngine) -> None:
+        """Docker asks them, with the login for that registry."""
+        docker.distribution = {"ghcr.io/acme/web:latest": "sha256:d1"}
+
+        assert await engine.images.tag_digest("ghcr.io/acme/web") == "sha256:d1"
+        assert await engine.images.tag_digest("ghcr.io/acme/web:latest") == "sha256:d1"
+
+    @pytest.mark.parametrize(
+        ("answer", "error", "words"),
+        [
+            ((404, "manifest unknown"), ImageNotFound, "acme/web:2 is not in its registry"),
+            ((401, "unauthorized: wrong"), ImageDenied, "log in with `docker login`"),
+            ((500, "dial tcp: no route"), EngineUnavailable, "could not be asked about now"),
+        ],
+    )
+    async def test_may_not_say_it(
+        self,
+        docker: FakeDocker,
+        engine: DockerEngine,
+        answer: tuple[int, str],
+        error: type[Exception],
+        words: str,
+    ) -> None:
+        """There is no such image, we may not know, or nobody answered: three different things."""
+        docker.answers["distribution"] = answer
+        with pytest.raises(error, match=words):
+            await engine.images.tag_digest("acme/web:2")
+
+    async def test_know_an_image_under_some_digests(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """One that is not here, or was made here, under none."""
+        docker.repo_digests = ["acme/web@sha256:d1", "ghcr.io/acme/web@sha256:d2"]
+
+        assert await engine.images.known_digests("acme/web:1") == {"sha256:d1", "sha256:d2"}
+        assert await engine.images.digest("acme/web:1") == "acme/web@sha256:d1"
+        assert await engine.images.known_digests("acme/web:2") == frozenset()
+        assert await engine.images.digest("acme/web:2") == ""

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import stat
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +32,7 @@ from traefik_bg.core.rollout import (
     Step,
     Strategy,
 )
+from traefik_bg.core.tags import KnownTag
 
 
 @pytest.fixture
@@ -309,3 +313,46 @@ async def test_the_history_names_the_id_of_what_was_never_in_a_registry(folder: 
         await db.save(WEB, deploying(1))
         await db.save(WEB, replace(deploying(1), pins=(Pin(revision=GREEN, image_id="sha256:3"),)))
         assert [past.digest for past in await db.history(WEB)] == ["sha256:2"]
+
+
+# --- tags -----------------------------------------------------------------------------------------
+
+TAG = KnownTag(image="acme/web:latest", digest="sha256:d1", is_pinned=True)
+
+
+async def test_what_a_tag_meant_outlives_the_service(folder: Path) -> None:
+    """It is what is deployed: without it a restart could deploy something else."""
+    async with opened(folder) as db:
+        assert await db.tags() == {}
+        await db.save_tag(WEB, TAG)
+        await db.save_tag(API, replace(TAG, is_pinned=False))
+        await db.save_tag(WEB, replace(TAG, digest="sha256:d2"))
+    async with opened(folder) as db:
+        known = {WEB: replace(TAG, digest="sha256:d2"), API: replace(TAG, is_pinned=False)}
+        assert await db.tags() == known
+        await db.save_tag(API, None)
+    async with opened(folder) as db:
+        assert set(await db.tags()) == {WEB}
+
+
+async def test_what_a_tag_meant_outlives_a_deleted_database(folder: Path) -> None:
+    """What the service knows is written anew, as the records are."""
+    async with opened(folder) as db:
+        await db.save_tag(WEB, TAG)
+        (folder / "state.db").write_bytes(b"not a database at all, but long enough to be one" * 99)
+        await db.save_tag(API, TAG)
+    async with opened(folder) as db:
+        assert await db.tags() == {WEB: TAG, API: TAG}
+
+
+async def test_what_cannot_be_read_of_a_tag_is_asked_again(folder: Path) -> None:
+    """Forgetting costs time (L4), and says so."""
+    async with opened(folder) as db:
+        await db.save_tag(WEB, TAG)
+    with contextlib.closing(sqlite3.connect(folder / "state.db")) as connection:
+        connection.execute("UPDATE tags SET tag = '{}'")
+        connection.commit()
+    with structlog.testing.capture_logs() as said:
+        async with opened(folder) as db:
+            assert await db.tags() == {}
+    assert [line["event"] for line in said] == ["state.tag_lost"]

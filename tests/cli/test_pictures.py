@@ -20,6 +20,7 @@ from traefik_bg.core.forecast import forecast
 from traefik_bg.core.model import AppSpec, canonical_json
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.record import Record
+from traefik_bg.core.tags import TagStatus
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.view import AppView, app_view
 
@@ -326,3 +327,17 @@ def test_the_history_has_a_column_for_digests_where_there_are_some() -> None:
     assert text.splitlines()[1].split()[2:5] == ["acme/web:latest", "ac12437e", "abababababab"]
     assert text.splitlines()[2].split()[2:5] == ["web:1", "ac12437e", "-"]
     assert "DIGEST" not in drawn(tables.history_table([local]), 200)
+
+
+def test_a_tag_that_is_followed_is_in_the_status() -> None:
+    """What it means, how often that is asked, and why it is not known."""
+    tag = TagStatus(image="acme/web:latest", digest=f"sha256:{'ab' * 32}", every=300.0, asked_at=90)
+    seen = app_view(AppStatus(app=WEB, record=good(V1)), 102.0, tag)
+    text = "".join(drawn(part, 200) for part in tables.app_report(seen))
+    assert "acme/web:latest: sha256:abababababab; asked every 5 min, last answer 12 s ago" in text
+    seen = app_view(
+        AppStatus(app=WEB, record=good(V1)), 102.0,
+        TagStatus(image="acme/web:latest", trouble="no route to host"),
+    )  # fmt: skip
+    text = "".join(drawn(part, 200) for part in tables.app_report(seen))
+    assert "acme/web:latest: -; asked when told to; no route to host" in text

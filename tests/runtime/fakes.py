@@ -29,6 +29,7 @@ from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, R
 from traefik_bg.core.observation import ContainerState, PullProgress
 from traefik_bg.core.ports import Container, DesiredState, ProbeResult, RoutingState, Wake
 from traefik_bg.core.record import Record
+from traefik_bg.core.tags import KnownTag
 
 COMES_BACK_AFTER = 0.1  # seconds until Docker restarts what crashed; doubles each time
 
@@ -146,6 +147,11 @@ class FakeEngine:
         """What has been here, by Docker's IDs: a tag that moves leaves its old content behind."""
         self.digests: dict[str, str] = {}
         """Where contents were pushed to; empty: nowhere."""
+        self.tags: dict[str, str] = {}
+        """What tags mean in the registry now."""
+        self.registry_takes = 0.05
+        self._pushed: dict[int, str] = {}
+        """Where contents were pushed to, for those that were."""
         self.denied: set[str] = set()
         self.wake: Wake = lambda _app: None
         self.tells = True
@@ -233,7 +239,12 @@ class FakeEngine:
 
     async def digest(self, image_id: str) -> str:
         """Return where an image can be had again."""
-        return await self._ask("digest", lambda: self.digests.get(image_id, ""))
+
+        def answer() -> str:
+            pushed = self._pushed.get(id(self._contents.get(image_id)), "")
+            return self.digests.get(image_id, pushed)
+
+        return await self._ask("digest", answer)
 
     def _image_id(self, behaves: Behaviour) -> str:
         known = next((key for key, value in self._contents.items() if value is behaves), None)
@@ -369,6 +380,40 @@ class FakeEngine:
             return None
         part = min(1.0, (now() - since) / behaves.pull_takes)
         return PullProgress(done=int(behaves.size * part), total=behaves.size)
+
+    # --- the registry -----------------------------------------------------------------------------
+
+    def push(self, image: str, digest: str, behaves: Behaviour) -> None:
+        """Have a tag mean something from now on; what it meant before can be had by its digest."""
+        self.tags[image] = digest
+        self.registry[image] = self.registry[f"{image}@{digest}"] = behaves
+        repository = image.rpartition(":")[0]
+        self.registry[f"{repository}@{digest}"] = behaves
+        self._pushed[id(behaves)] = f"{repository}@{digest}"
+
+    async def tag_digest(self, image: str) -> str:
+        """Return what a tag means now."""
+
+        def answer() -> str:
+            if image in self.denied:
+                raise ImageDenied(f"{image}: the registry wants a login")
+            if image not in self.tags:
+                raise ImageNotFound(f"{image}: there is no such image")
+            return self.tags[image]
+
+        return await self._tape.ask(
+            "registry", "tag_digest", answer, EngineUnavailable, takes=self.registry_takes
+        )
+
+    async def known_digests(self, image: str) -> frozenset[str]:
+        """Return under which digests an image of this machine is known."""
+
+        def answer() -> frozenset[str]:
+            behaves = self.images.get(image) or self._contents.get(image)
+            name = "" if behaves is None else self._pushed.get(id(behaves), "")
+            return frozenset({name.partition("@")[2]} - {""})
+
+        return await self._ask("digests", answer)
 
     async def _act(self, verb: str, about: str, effect: Callable[[], Awaitable[None]]) -> None:
         await self._tape.act("docker", verb, about, effect, EngineUnavailable)
@@ -739,12 +784,14 @@ class FakeStore:
         self._tape = tape
         self._ledger = ledger
         self.records: dict[AppName, Record] = {}
+        self.known_tags: dict[AppName, KnownTag] = {}
         self.endings: list[Ending] = []
         self.notes: list[str] = []
 
     def lose(self) -> None:
         """Let somebody delete the database."""
         self.records.clear()
+        self.known_tags.clear()
         self._ledger.record_lost()
 
     async def record(self, app: AppName) -> Record:
@@ -778,6 +825,23 @@ class FakeStore:
 
         await self._act("forget", app, effect)
 
+    async def tags(self) -> Mapping[AppName, KnownTag]:
+        """Return what tags were last known to mean."""
+        return await self._tape.ask(
+            "store", "tags", lambda: dict(self.known_tags), StoreUnavailable
+        )
+
+    async def save_tag(self, app: AppName, tag: KnownTag | None) -> None:
+        """Remember what a tag means."""
+
+        async def effect() -> None:
+            if tag is None:
+                self.known_tags.pop(app, None)
+            else:
+                self.known_tags[app] = tag
+
+        await self._act("save_tag", app, effect)
+
     async def note(self, app: AppName, sentence: str) -> None:
         """Add a sentence to the app's history."""
 
@@ -801,16 +865,23 @@ class FakeSource:
         """Return the desired state in force."""
         return self.state
 
-    def want(self, *specs: AppSpec) -> None:
-        """Edit the file: add these apps, or change them."""
+    def want(self, *specs: AppSpec, poll: float | None = None) -> None:
+        """Edit the file: add these apps, or change them; their tags are followed, or not."""
         apps = {**self.state.apps, **{spec.name: spec for spec in specs}}
-        self.state = DesiredState(apps=apps)
+        names = [spec.name for spec in specs]
+        polls = {name: every for name, every in self.state.polls.items() if name not in names}
+        if poll is not None:
+            polls |= dict.fromkeys(names, poll)
+        self.state = DesiredState(apps=apps, polls=polls)
         for spec in specs:
             self.wake(spec.name)
 
     def drop(self, app: AppName) -> None:
         """Edit the file: take an app out."""
-        self.state = DesiredState(apps={k: v for k, v in self.state.apps.items() if k != app})
+        self.state = DesiredState(
+            apps={k: v for k, v in self.state.apps.items() if k != app},
+            polls={k: v for k, v in self.state.polls.items() if k != app},
+        )
         self.wake(app)
 
     def break_file(self, error: str) -> None:

@@ -22,7 +22,7 @@ _OF_APP = {
     "steps": "belongs under rollout",
     "hooks": LATER,
     "compose": LATER,
-    "update": LATER,
+    "poll": "belongs under update",
     "analysis": "belongs under rollout",
     "preview": "belongs under rollout",
     "sessions": "belongs under rollout",
@@ -31,7 +31,7 @@ _OF_APP = {
 
 _OF_ROLLOUT = {
     "compose": LATER,
-    "update": LATER,
+    "update": "belongs to the app",
     "checks": "belongs under analysis",
     "until": "belongs to a step",
     "max_error_ratio": "belongs under analysis",

@@ -21,6 +21,7 @@ from traefik_bg.adapters.docker_errors import refused_pull
 from traefik_bg.core.errors import ImageDenied, ImageNotFound
 from traefik_bg.core.observation import PullProgress
 
+REGISTRY_TIMEOUT = 30.0  # for an answer of a few bytes; Docker itself waits 15 s for a connection
 IDLE_TIMEOUT = 300.0  # without a word of progress; unpacking one huge layer can be that quiet
 
 
@@ -70,11 +71,11 @@ def pull_image(client: APIClient, image: str, tell: Tell) -> None:
         ImageNotFound: there is no such image.
         ImageDenied: the registry wants a login.
     """
-    repository, tag = parse_repository_tag(image)
+    repository, tag = _parts(image)
     registry = _registry(repository)
     response = client.post(
         f"{client.base_url}/v{client.api_version}/images/create",
-        params={"fromImage": repository, "tag": tag or "latest"},
+        params={"fromImage": repository, "tag": tag},
         headers=_login(client, image, registry),
         stream=True,
         timeout=(ASK_TIMEOUT, IDLE_TIMEOUT),
@@ -89,6 +90,33 @@ def pull_image(client: APIClient, image: str, tell: Tell) -> None:
             layers.hear(line)
             if (progress := layers.progress) is not None:
                 tell(progress)
+
+
+def tag_digest(client: APIClient, image: str) -> str:
+    """Return the digest that an image's tag means in its registry now.
+
+    Raises:
+        EngineUnavailable: the registry did not answer.
+        ImageNotFound: there is no such image.
+        ImageDenied: the registry wants a login.
+    """
+    repository, tag = _parts(image)
+    registry = _registry(repository)
+    response = client.get(
+        f"{client.base_url}/v{client.api_version}/distribution/{repository}:{tag}/json",
+        headers=_login(client, image, registry),
+        timeout=(ASK_TIMEOUT, REGISTRY_TIMEOUT),
+    )
+    if not response.ok:
+        raise refused_pull(_words(response), image, registry, doing="asked about")
+    return str(response.json()["Descriptor"]["digest"])
+
+
+def _parts(image: str) -> tuple[str, str]:
+    """Return the name of an image without its tag, and the tag; a digest takes its place."""
+    name, _, digest = image.partition("@")
+    repository, tag = parse_repository_tag(name)
+    return repository, digest or tag or "latest"
 
 
 def _registry(repository: str) -> str:

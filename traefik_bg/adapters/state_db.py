@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -28,10 +28,12 @@ from traefik_bg.adapters.state_db_history import JournalEntry, PastDeployment
 from traefik_bg.core.actions import Ending
 from traefik_bg.core.model import AppName
 from traefik_bg.core.record import Record
+from traefik_bg.core.tags import KnownTag
 
 NAME = "state.db"
 
 _RECORD = TypeAdapter(Record)
+_TAG = TypeAdapter(KnownTag)
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,8 @@ class StateDb:
         self._file = StateFile(self._path, self._refill)
         self._records: dict[AppName, Record] | None = None
         """None until they have been read."""
+        self._tags: dict[AppName, KnownTag] | None = None
+        """The same."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state-db")
 
     @property
@@ -114,11 +118,40 @@ class StateDb:
 
     def _refill(self, connection: sqlite3.Connection) -> None:
         """Write what memory knows into a database that was just opened."""
-        if self._records is None:
-            return
-        connection.execute("DELETE FROM records")
-        for app, record in self._records.items():
-            _write_record(connection, app, record)
+        if self._records is not None:
+            connection.execute("DELETE FROM records")
+            for app, record in self._records.items():
+                _write_record(connection, app, record)
+        if self._tags is not None:
+            connection.execute("DELETE FROM tags")
+            for app, tag in self._tags.items():
+                _write_tag(connection, app, tag)
+
+    # --- tags -------------------------------------------------------------------------------------
+
+    async def tags(self) -> Mapping[AppName, KnownTag]:
+        """Return what the tags of apps were last known to mean."""
+        return await self._in_thread(lambda: dict(self._known_tags()))
+
+    async def save_tag(self, app: AppName, tag: KnownTag | None) -> None:
+        """Remember, durably, what the tag of an app means; None: forget it."""
+
+        def written() -> None:
+            known = self._known_tags()
+            if known.get(app) == tag:
+                return
+            self._file.write(lambda connection: _write_tag(connection, app, tag))
+            if tag is None:
+                del known[app]
+            else:
+                known[app] = tag
+
+        await self._in_thread(written)
+
+    def _known_tags(self) -> dict[AppName, KnownTag]:
+        if self._tags is None:
+            self._tags = self._file.read(_read_tags)
+        return self._tags
 
     # --- history ----------------------------------------------------------------------------------
 
@@ -175,4 +208,23 @@ def _records(connection: sqlite3.Connection) -> dict[AppName, Record]:
             log.exception(
                 "state.record_lost", app=app, meaning="what serves goes on serving and bakes again"
             )
+    return found
+
+
+def _write_tag(connection: sqlite3.Connection, app: AppName, tag: KnownTag | None) -> None:
+    if tag is None:
+        connection.execute("DELETE FROM tags WHERE app = ?", (app,))
+    else:
+        connection.execute(
+            "INSERT OR REPLACE INTO tags VALUES (?, ?)", (app, json.dumps(asdict(tag)))
+        )
+
+
+def _read_tags(connection: sqlite3.Connection) -> dict[AppName, KnownTag]:
+    found: dict[AppName, KnownTag] = {}
+    for app, text in connection.execute("SELECT app, tag FROM tags"):
+        try:
+            found[AppName(app)] = _TAG.validate_json(text)
+        except ValidationError:
+            log.exception("state.tag_lost", app=app, meaning="its registry is asked again")
     return found

@@ -37,6 +37,12 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE deployments ADD COLUMN digest TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE tags (
+        app TEXT PRIMARY KEY,
+        tag TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 """Each makes the version of its place from the one before; the version is SQLite's user_version."""
 

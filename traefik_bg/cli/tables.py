@@ -20,7 +20,7 @@ from traefik_bg.cli.words import DIGEST_LENGTH, NONE, duration, replicas, shorte
 
 if TYPE_CHECKING:
     from traefik_bg.cli.client import AppsAnswer, DeploymentAnswer, Noted
-    from traefik_bg.web.view import AppView, ReplicaView, WeightView
+    from traefik_bg.web.view import AppView, ReplicaView, TagView, WeightView
 
 BAR = 10  # characters
 WIDE_ENOUGH = 120  # columns; with fewer the sentences would be a word a line
@@ -167,6 +167,8 @@ def _fact_rows(view: AppView) -> Iterator[tuple[str, Text]]:
         yield from progress.rows(view["progress"])
     if view["routing"]["rules"]:
         yield "routes", Text(", ".join(view["routing"]["rules"]))
+    if (tag := view["tag"]) is not None:
+        yield "tag", _tag_row(tag)
     if ran := [weight for weight in view["weights"] if "@" in weight["digest"]]:
         yield "digest", Text("\n".join(_exactly(weight, ran) for weight in ran))
     if (good := view["good"]) is not None:
@@ -174,6 +176,16 @@ def _fact_rows(view: AppView) -> Iterator[tuple[str, Text]]:
     if view["previous"]:
         back = ", ".join(f"{was['image']} ({was['revision']})" for was in view["previous"])
         yield "before it", Text(back)
+
+
+def _tag_row(tag: TagView) -> Text:
+    """Return what is known of a tag that is followed."""
+    often = "asked when told to" if tag["poll"] is None else f"asked every {duration(tag['poll'])}"
+    ago = "" if tag["asked"] is None else f", last answer {duration(tag['asked'])} ago"
+    text = Text(f"{tag['image']}: {shortened('@' + tag['digest'])[1:] or NONE}; {often}{ago}")
+    if tag["trouble"]:
+        text.append(f"; {clean(tag['trouble'])}", style="yellow")
+    return text
 
 
 def _exactly(weight: WeightView, among: Sequence[WeightView]) -> str:

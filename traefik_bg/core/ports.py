@@ -16,6 +16,7 @@ from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, ReplicaName, R
 from traefik_bg.core.observation import ContainerState, Health, PullProgress
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Check
+from traefik_bg.core.tags import KnownTag
 
 Wake = Callable[[AppName | None], None]
 """Say "look again" for one app, or for all (None); safe to call from the event loop at any time."""
@@ -148,6 +149,30 @@ class Images(Protocol):
         ...
 
 
+class Registry(Protocol):
+    """Where images come from, asked through Docker, which knows how to reach it."""
+
+    async def tag_digest(self, image: str) -> str:
+        """Return the digest that an image's tag means in its registry now.
+
+        Raises:
+            EngineUnavailable: Docker or the registry did not answer.
+            ImageNotFound: there is no such image.
+            ImageDenied: the registry wants a login.
+        """
+        ...
+
+    async def known_digests(self, image: str) -> frozenset[str]:
+        """Return under which digests registries know an image of this machine.
+
+        None of them when it is not here, or was never in a registry.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingState:
     """What Traefik has been told about one app, and what it is known to do."""
@@ -257,6 +282,22 @@ class Store(Protocol):
         """
         ...
 
+    async def tags(self) -> Mapping[AppName, KnownTag]:
+        """Return what the tags of apps were last known to mean.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    async def save_tag(self, app: AppName, tag: KnownTag | None) -> None:
+        """Remember, durably, what the tag of an app means; None: forget it.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
@@ -325,6 +366,10 @@ class DesiredState:
     """Why the newest file is not in force; `apps` is then the last good one."""
     is_known: bool = True
     """False: no good file has been read yet, so nothing may be concluded from an absent app."""
+    polls: Mapping[AppName, float] = field(default_factory=dict)
+    """Seconds between questions what the tag of an app's image means; absent: it is not asked."""
+    unknown: Mapping[AppName, str] = field(default_factory=dict)
+    """Apps that are wanted, of which it is not known yet as what; and what that waits for."""
 
 
 class DesiredSource(Protocol):

@@ -21,6 +21,7 @@ from traefik_bg.core.observation import Observation, Replica
 from traefik_bg.core.pins import contents
 from traefik_bg.core.record import Deployment, Rejection
 from traefik_bg.core.situation import Situation
+from traefik_bg.core.tags import TagStatus
 from traefik_bg.runtime.orders import Undone
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.advice import advice
@@ -120,6 +121,20 @@ class UndoneView(TypedDict):
     """The service's own clock, to tell one from another."""
 
 
+class TagView(TypedDict):
+    """A tag that is followed."""
+
+    image: str
+    digest: str
+    """What it meant when its registry last said so; empty: nobody has said yet."""
+    poll: float | None
+    """Seconds between two questions; None: it is asked only when somebody says so."""
+    asked: float | None
+    """Seconds since the last answer; None: there has been none since the service was started."""
+    trouble: str | None
+    """Why the last question had no answer."""
+
+
 class AppView(TypedDict):
     """Everything about one app."""
 
@@ -154,9 +169,11 @@ class AppView(TypedDict):
     previous: list[VersionView]
     is_paused: bool
     undone: UndoneView | None
+    tag: TagView | None
+    """None: it is not followed."""
 
 
-def app_view(status: AppStatus, now: float) -> AppView:
+def app_view(status: AppStatus, now: float, tag: TagStatus | None = None) -> AppView:
     """Return what people may know of an app at this time of the loop."""
     age = _since(status.looked_at, now)
     left = None if status.left is None else max(0.0, status.left - _since(status.said_at, now))
@@ -191,6 +208,7 @@ def app_view(status: AppStatus, now: float) -> AppView:
         previous=[_version(spec, ran) for spec in s.record.previous],
         is_paused=s.record.paused,
         undone=_undone(status.undone),
+        tag=None if tag is None else _tag(tag, now),
     )
 
 
@@ -356,6 +374,16 @@ def _undone(undone: Undone | None) -> UndoneView | None:
         return None
     return UndoneView(
         revision=undone.revision, seconds=round(undone.seconds, 4), at=round(undone.at, 3)
+    )
+
+
+def _tag(tag: TagStatus, now: float) -> TagView:
+    return TagView(
+        image=tag.image,
+        digest=tag.digest,
+        poll=tag.every,
+        asked=None if tag.asked_at is None else round(_since(tag.asked_at, now), 3),
+        trouble=tag.trouble,
     )
 
 
