@@ -256,3 +256,37 @@ async def test_a_webhook_deploys_a_tag_that_has_moved(
     answer = await scene.command("update")
     assert answer["status"] == 409
     assert f"the registry refuses image {tag}" in answer["detail"]
+
+
+# --- what is removed ------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(240)
+async def test_images_that_nobody_needs_are_removed_and_no_others(
+    scene: Stage, shop: Registry, config: Path
+) -> None:
+    """The last good one stays, for an undo that has to pull nothing; so does what is not ours."""
+    tags = [f"kept-{number}" for number in range(4)]
+    for number, tag in enumerate(tags):
+        shop.push(tag, str(number))
+    theirs = shop.pull(tags[0])
+    shop.login(config)
+    scene.environment["TRAEFIK_BG_KEEP_IMAGES"] = "1"
+    scene.start_service()
+    ids: list[str] = []
+    for tag in tags:
+        want(scene, shop.image(tag))
+        await until_good(scene, shop.image(tag))
+        ids += running(scene)
+    await scene.until(lambda _app: "image.removed" in scene.log.read_text())
+    assert ids[0] == theirs
+    here = set(docker("images", "-q", "--no-trunc").split())
+    assert here >= {ids[0], ids[2], ids[3]}
+    assert ids[1] not in here
+    shop.stop()
+    try:
+        await scene.command("rollback")
+        await until_good(scene, shop.image(tags[2]))
+    finally:
+        shop.start()
+    assert running(scene) == {ids[2]}

@@ -36,6 +36,7 @@ from traefik_bg.core.tags import TagStatus, with_tag
 from traefik_bg.runtime.observer import Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.reconciler import AppStatus, Parts
+from traefik_bg.runtime.retention import Pulls, Retention
 from traefik_bg.runtime.supervisor import Senses, Supervisor
 from traefik_bg.runtime.tags import Tags
 from traefik_bg.runtime.transcript import Scribe, Transcript, Wanted
@@ -166,12 +167,25 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
         await stack.enter_async_context(engine)
         supervisor = Supervisor(
             parts=Parts(
-                engine=engine, images=engine.images, router=router, store=store, source=tags
+                engine=engine,
+                images=Pulls(engine.images, store),
+                router=router,
+                store=store,
+                source=tags,
             ),
             senses=await _senses(settings, stack),
             triggers=triggers,
             resync=settings.resync,
             addresses_are_names=settings.address_by is AddressBy.NAME,
+            changed=lambda status: retention.hear(status),  # noqa: PLW0108 - it is not made yet
+        )
+        retention = Retention(
+            keep=settings.keep_images,
+            shelf=engine.images,
+            store=store,
+            source=tags,
+            statuses=lambda: supervisor.statuses,
+            is_blind=lambda: supervisor.trouble is not None,
         )
         scribe = Scribe(roster=engine, logs=engine.logs, triggers=triggers)
         service = Service(
@@ -195,6 +209,7 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
                 group.create_task(source.run(), name="desired state"),
                 group.create_task(tags.run(), name="tags"),
                 group.create_task(router.run(), name="router"),
+                group.create_task(retention.run(), name="retention"),
                 group.create_task(supervisor.run(), name="supervisor"),
             ]
             yield

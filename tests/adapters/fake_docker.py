@@ -46,6 +46,8 @@ class FakeDocker:
         """What containers print, by id."""
         self.pulling: list[dict[str, Any]] = []
         self.repo_digests: list[str] = []
+        self.repo_tags: list[str] = []
+        self.image_ids: list[str] = []
         self.distribution: dict[str, str] = {}
         self.pulls_until: asyncio.Event | None = None
         self.asked: Counter[str] = Counter()
@@ -137,6 +139,8 @@ class FakeDocker:
         return stream
 
     async def list(self, request: web.Request) -> web.Response:
+        if "filters" not in request.query:
+            return web.json_response([{"ImageID": c["Image"]} for c in self.containers.values()])
         filters = json.loads(request.query["filters"])
         owner = filters["label"][0].partition("=")[2]
         return web.json_response(
@@ -222,7 +226,15 @@ class FakeDocker:
     async def image(self, request: web.Request) -> web.Response:
         if request.match_info["name"] != "acme/web:1":
             return web.json_response({"message": "No such image: x"}, status=404)
-        return web.json_response({"RepoDigests": self.repo_digests})
+        return web.json_response(
+            {"Id": "sha256:1", "RepoDigests": self.repo_digests, "RepoTags": self.repo_tags}
+        )
+
+    async def images(self, _: web.Request) -> web.Response:
+        return web.json_response([{"Id": image_id} for image_id in self.image_ids])
+
+    async def remove_image(self, _: web.Request) -> web.Response:
+        return web.json_response([])
 
     async def inspect_distribution(self, request: web.Request) -> web.Response:
         digest = self.distribution[request.match_info["name"]]
@@ -258,6 +270,8 @@ class FakeDocker:
                 web.get(f"{v}/volumes/{{name}}", self.volume, name="volume"),
                 web.get(f"{v}/networks/{{name}}", self.network, name="network"),
                 web.post(f"{v}/networks/{{name}}/connect", self.connect, name="connect"),
+                web.get(f"{v}/images/json", self.images, name="images"),
+                web.delete(f"{v}/images/{{name:.+}}", self.remove_image, name="remove_image"),
                 web.get(f"{v}/images/{{name:.+}}/json", self.image, name="image"),
                 web.post(f"{v}/images/create", self.pull, name="pull"),
                 web.get(

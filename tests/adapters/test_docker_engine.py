@@ -12,6 +12,7 @@ import pytest
 
 from tests.adapters.fake_docker import IMAGE, NAME, REVISION, FakeDocker, Wakes, app, fake_docker
 from traefik_bg.adapters.docker_engine import DockerEngine
+from traefik_bg.adapters.docker_pull import familiar
 from traefik_bg.core.errors import (
     Conflict,
     EngineUnavailable,
@@ -456,3 +457,66 @@ class TestRegistries:
         assert await engine.images.digest("acme/web:1") == "acme/web@sha256:d1"
         assert await engine.images.known_digests("acme/web:2") == frozenset()
         assert await engine.images.digest("acme/web:2") == ""
+
+
+class TestShelf:
+    async def test_knows_what_is_there_and_what_is_used(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """By anybody: an image has no instance."""
+        docker.image_ids = ["sha256:1", "sha256:2"]
+        docker.add(owner="theirs")
+
+        assert await engine.images.ids() == {"sha256:1", "sha256:2"}
+        assert await engine.images.used() == {"sha256:1"}
+        assert await engine.images.image_id("acme/web:1") == "sha256:1"
+        assert await engine.images.image_id("acme/web:2") == ""
+
+    async def test_removes_by_id_and_without_force(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A name can come to mean something else; what is used, Docker does not give away."""
+        docker.repo_tags = ["acme/web:1"]
+        await engine.images.remove_image("acme/web:1", frozenset({"docker.io/acme/web:1"}))
+
+        asked = docker.requests[-1]
+        assert (asked.method, asked.query["force"]) == ("DELETE", "False")
+
+    async def test_leaves_what_somebody_has_named(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """Who gives an image a name of their own wants to keep it."""
+        docker.repo_tags = ["acme/web:1", "mine:backup"]
+
+        with pytest.raises(Conflict, match="it is also called mine:backup"):
+            await engine.images.remove_image("acme/web:1", frozenset({"acme/web:1"}))
+        assert docker.asked["remove_image"] == 0
+
+    async def test_leaves_what_docker_will_not_remove(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A container uses it; and what is gone already is fine."""
+        docker.answers["remove_image"] = (409, "image is being used by stopped container x")
+        with pytest.raises(Conflict, match="being used by stopped container"):
+            await engine.images.remove_image("acme/web:1", frozenset())
+        docker.answers["remove_image"] = (500, "locked")
+        with pytest.raises(EngineUnavailable, match="remove image acme/web:1: locked"):
+            await engine.images.remove_image("acme/web:1", frozenset())
+        docker.answers["remove_image"] = (404, "No such image")
+        await engine.images.remove_image("acme/web:1", frozenset())
+        await engine.images.remove_image("acme/web:2", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("web", "web:latest"),
+        ("docker.io/library/web:1", "web:1"),
+        ("acme/web:1", "acme/web:1"),
+        ("ghcr.io/acme/web:1", "ghcr.io/acme/web:1"),
+        ("localhost:5000/web", "localhost:5000/web:latest"),
+    ],
+)
+def test_a_name_is_known_as_docker_lists_it(name: str, listed: str) -> None:
+    """Docker leaves out what goes without saying."""
+    assert familiar(name) == listed

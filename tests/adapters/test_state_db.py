@@ -356,3 +356,24 @@ async def test_what_cannot_be_read_of_a_tag_is_asked_again(folder: Path) -> None
         async with opened(folder) as db:
             assert await db.tags() == {}
     assert [line["event"] for line in said] == ["state.tag_lost"]
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+async def test_what_was_pulled_outlives_the_service(folder: Path) -> None:
+    """By its ID, with all names it came by; forgotten when it is gone."""
+    async with opened(folder) as db:
+        assert await db.pulled() == {}
+        await db.save_pulled("sha256:1", "web:1")
+        await db.save_pulled("sha256:1", "web@sha256:d1")
+        await db.save_pulled("sha256:1", "web:1")
+        await db.save_pulled("sha256:2", "web:2")
+    async with opened(folder) as db:
+        assert await db.pulled() == {
+            "sha256:1": {"web:1", "web@sha256:d1"},
+            "sha256:2": {"web:2"},
+        }
+        await db.forget_pulled("sha256:1")
+        await db.forget_pulled("sha256:9")
+        assert set(await db.pulled()) == {"sha256:2"}

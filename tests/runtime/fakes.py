@@ -160,6 +160,9 @@ class FakeEngine:
         self.lies_about_images = False
         """Says that every image is here."""
         self._ids = count(1)
+        self._image_ids = count(0)
+        self.others: list[Box] = []
+        """Containers that are not ours, nor of any app."""
         self._free_ips = [f"10.0.0.{n}" for n in range(2, 250)]
 
     # --- what tests do ----------------------------------------------------------------------------
@@ -249,7 +252,7 @@ class FakeEngine:
     def _image_id(self, behaves: Behaviour) -> str:
         known = next((key for key, value in self._contents.items() if value is behaves), None)
         if known is None:
-            known = f"sha256:{len(self._contents)}"
+            known = f"sha256:{next(self._image_ids)}"
             self._contents[known] = behaves
         return known
 
@@ -380,6 +383,46 @@ class FakeEngine:
             return None
         part = min(1.0, (now() - since) / behaves.pull_takes)
         return PullProgress(done=int(behaves.size * part), total=behaves.size)
+
+    # --- the shelf --------------------------------------------------------------------------------
+
+    async def ids(self) -> frozenset[str]:
+        """Return the IDs of all images on this machine."""
+        return await self._ask(
+            "ids", lambda: frozenset({*self._contents, *map(self._image_id, self.images.values())})
+        )
+
+    async def used(self) -> frozenset[str]:
+        """Return the IDs of the images that containers have."""
+        boxes = (*self.boxes.values(), *self.others)
+        return await self._ask("used", lambda: frozenset(self._image_id(b.behaves) for b in boxes))
+
+    async def image_id(self, image: str) -> str:
+        """Return the ID of an image on this machine."""
+
+        def answer() -> str:
+            behaves = self.images.get(image) or self._contents.get(image)
+            return "" if behaves is None else self._image_id(behaves)
+
+        return await self._ask("image_id", answer)
+
+    async def remove_image(self, image_id: str, names: frozenset[str]) -> None:
+        """Remove an image that nobody has come to use beside us."""
+
+        async def effect() -> None:
+            behaves = self._contents.get(image_id)
+            if behaves is None:
+                return
+            called = {name for name, what in self.images.items() if what is behaves}
+            if called - names:
+                raise Conflict(f"it is also called {called - names}")
+            if any(box.behaves is behaves for box in (*self.boxes.values(), *self.others)):
+                raise Conflict("a container uses it")
+            for name in called:
+                del self.images[name]
+            del self._contents[image_id]
+
+        await self._act("remove_image", ",".join(sorted(names)), effect)
 
     # --- the registry -----------------------------------------------------------------------------
 
@@ -785,6 +828,7 @@ class FakeStore:
         self._ledger = ledger
         self.records: dict[AppName, Record] = {}
         self.known_tags: dict[AppName, KnownTag] = {}
+        self.images_pulled: dict[str, frozenset[str]] = {}
         self.endings: list[Ending] = []
         self.notes: list[str] = []
 
@@ -792,6 +836,7 @@ class FakeStore:
         """Let somebody delete the database."""
         self.records.clear()
         self.known_tags.clear()
+        self.images_pulled.clear()
         self._ledger.record_lost()
 
     async def record(self, app: AppName) -> Record:
@@ -841,6 +886,29 @@ class FakeStore:
                 self.known_tags[app] = tag
 
         await self._act("save_tag", app, effect)
+
+    async def pulled(self) -> Mapping[str, frozenset[str]]:
+        """Return the images that we brought here."""
+        return await self._tape.ask(
+            "store", "pulled", lambda: dict(self.images_pulled), StoreUnavailable
+        )
+
+    async def save_pulled(self, image_id: str, name: str) -> None:
+        """Remember that we brought an image here."""
+
+        async def effect() -> None:
+            names = self.images_pulled.get(image_id, frozenset())
+            self.images_pulled[image_id] = names | {name}
+
+        await self._act("save_pulled", name, effect)
+
+    async def forget_pulled(self, image_id: str) -> None:
+        """Forget an image that is gone."""
+
+        async def effect() -> None:
+            self.images_pulled.pop(image_id, None)
+
+        await self._act("forget_pulled", image_id, effect)
 
     async def note(self, app: AppName, sentence: str) -> None:
         """Add a sentence to the app's history."""

@@ -34,6 +34,7 @@ from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Rollout
 from traefik_bg.core.tags import with_tag
 from traefik_bg.runtime.reconciler import AppStatus, Parts
+from traefik_bg.runtime.retention import Pulls, Retention
 from traefik_bg.runtime.supervisor import Senses, Supervisor
 from traefik_bg.runtime.tags import Tags
 from traefik_bg.runtime.triggers import Triggers
@@ -54,7 +55,12 @@ class Stage:
     """One service and its world."""
 
     def __init__(
-        self, *, traefiks: int = 1, resync: float = 30.0, addresses_are_names: bool = True
+        self,
+        *,
+        traefiks: int = 1,
+        resync: float = 30.0,
+        addresses_are_names: bool = True,
+        keep_images: int = 0,
     ) -> None:
         self.tape = Tape()
         self.ledger = Ledger()
@@ -75,6 +81,7 @@ class Stage:
             (status.app, status.reason)
         )
         self._resync = resync
+        self._keep_images = keep_images
         self._addresses_are_names = addresses_are_names
         self._service: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -82,6 +89,7 @@ class Stage:
         """What was wanted when somebody was woken last, with what tags mean."""
         self.supervisor: Supervisor
         self.tags: Tags
+        self.retention: Retention
         self.triggers: Triggers
         for number in range(1, 5):
             self.engine.images[f"web:{number}"] = Behaviour()
@@ -137,7 +145,7 @@ class Stage:
         self.supervisor = Supervisor(
             parts=Parts(
                 engine=self.engine,
-                images=self.engine,
+                images=Pulls(self.engine, self.store),
                 router=self.router,
                 store=self.store,
                 source=self.tags,
@@ -153,12 +161,21 @@ class Stage:
             addresses_are_names=self._addresses_are_names,
             changed=self._hear,
         )
+        self.retention = Retention(
+            keep=self._keep_images,
+            shelf=self.engine,
+            store=self.store,
+            source=self.tags,
+            statuses=lambda: self.supervisor.statuses,
+            is_blind=lambda: self.supervisor.trouble is not None,
+        )
         self._service = asyncio.create_task(self._serve(), name="service")
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.tags.run(), name="tags")
             group.create_task(self.supervisor.run(), name="supervisor")
+            group.create_task(self.retention.run(), name="retention")
 
     def _woken(self, app: AppName | None) -> None:
         """Hear that something is wanted, as the ledger has to: a tag that moves is a wish too."""
@@ -172,6 +189,7 @@ class Stage:
 
     def _hear(self, status: AppStatus) -> None:
         self.changed(status)
+        self.retention.hear(status)
 
     async def kill(self) -> None:
         """End the service at once, with all it has in memory; the world goes on."""

@@ -119,6 +119,14 @@ def _parts(image: str) -> tuple[str, str]:
     return repository, digest or tag or "latest"
 
 
+def familiar(image: str) -> str:
+    """Return the name that Docker lists an image under that was pulled by this one."""
+    repository, tag = _parts(image)
+    for default in ("docker.io/", "index.docker.io/"):
+        repository = repository.removeprefix(default)
+    return f"{repository.removeprefix('library/')}:{tag}"
+
+
 def _registry(repository: str) -> str:
     try:
         return auth.resolve_repository_name(repository)[0]

@@ -148,6 +148,29 @@ class StateDb:
 
         await self._in_thread(written)
 
+    # --- images -----------------------------------------------------------------------------------
+
+    async def pulled(self) -> Mapping[str, frozenset[str]]:
+        """Return the images that we brought here, by Docker's IDs, and the names they came by."""
+        return await self._in_thread(lambda: self._file.read(_read_pulled))
+
+    async def save_pulled(self, image_id: str, name: str) -> None:
+        """Remember, durably, that we brought an image here."""
+        statement = "INSERT OR REPLACE INTO pulled VALUES (?, ?)"
+        await self._write(lambda connection: connection.execute(statement, (image_id, name)))
+
+    async def forget_pulled(self, image_id: str) -> None:
+        """Forget an image that is gone."""
+        statement = "DELETE FROM pulled WHERE image_id = ?"
+        await self._write(lambda connection: connection.execute(statement, (image_id,)))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        def written() -> None:
+            self._known()
+            self._file.write(work)
+
+        await self._in_thread(written)
+
     def _known_tags(self) -> dict[AppName, KnownTag]:
         if self._tags is None:
             self._tags = self._file.read(_read_tags)
@@ -157,15 +180,7 @@ class StateDb:
 
     async def note(self, app: AppName, sentence: str) -> None:
         """Add a sentence to the app's history."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            history.note(connection, app, sentence, _now())
-
-        def written() -> None:
-            self._known()
-            self._file.write(work)
-
-        await self._in_thread(written)
+        await self._write(lambda connection: history.note(connection, app, sentence, _now()))
 
     async def history(self, app: AppName, limit: int = 20) -> tuple[PastDeployment, ...]:
         """Return the app's deployments, the newest first.
@@ -227,4 +242,11 @@ def _read_tags(connection: sqlite3.Connection) -> dict[AppName, KnownTag]:
             found[AppName(app)] = _TAG.validate_json(text)
         except ValidationError:
             log.exception("state.tag_lost", app=app, meaning="its registry is asked again")
+    return found
+
+
+def _read_pulled(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for image_id, name in connection.execute("SELECT image_id, name FROM pulled"):
+        found[image_id] = found.get(image_id, frozenset()) | {name}
     return found

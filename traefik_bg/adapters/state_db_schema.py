@@ -43,6 +43,13 @@ MIGRATIONS: tuple[str, ...] = (
         tag TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE pulled (
+        image_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (image_id, name)
+    ) STRICT;
+    """,
 )
 """Each makes the version of its place from the one before; the version is SQLite's user_version."""
 

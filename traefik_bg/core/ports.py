@@ -149,6 +149,45 @@ class Images(Protocol):
         ...
 
 
+class ImageShelf(Images, Protocol):
+    """All images on this machine, whosever they are."""
+
+    async def ids(self) -> frozenset[str]:
+        """Return the IDs of all images on this machine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def used(self) -> frozenset[str]:
+        """Return the IDs of the images that containers have, anybody's, whatever their state.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def image_id(self, image: str) -> str:
+        """Return Docker's ID of an image on this machine; empty: it is not here.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def remove_image(self, image_id: str, names: frozenset[str]) -> None:
+        """Remove an image that nobody has come to use beside us; gone is fine.
+
+        `names` are those it was pulled under.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been removed.
+            Conflict: somebody uses it: a container, or another name.
+        """
+        ...
+
+
 class Registry(Protocol):
     """Where images come from, asked through Docker, which knows how to reach it."""
 
@@ -240,7 +279,7 @@ class Router(Protocol):
 
 
 class Store(Protocol):
-    """The memory: one record an app, and a history for people."""
+    """The memory: one record an app, a history for people, and what else must not be guessed."""
 
     async def record(self, app: AppName) -> Record:
         """Return what is remembered of an app; an empty record when nothing is.
@@ -287,6 +326,30 @@ class Store(Protocol):
 
         Raises:
             StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    async def pulled(self) -> Mapping[str, frozenset[str]]:
+        """Return the images that we brought here, by Docker's IDs, and the names they came by.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    async def save_pulled(self, image_id: str, name: str) -> None:
+        """Remember, durably, that we brought an image here.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def forget_pulled(self, image_id: str) -> None:
+        """Forget an image that is gone.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
         """
         ...
 
