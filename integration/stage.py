@@ -68,6 +68,8 @@ class Stage:
     number: int = field(default_factory=lambda: next(_numbers))
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+    """What the service has in its environment, beside what we have."""
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -187,6 +189,7 @@ class Stage:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *module, *arguments], stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, cwd=Path(__file__).parents[1],
+                env=os.environ | self.environment,
             )  # fmt: skip
 
     def kill_service(self) -> None:

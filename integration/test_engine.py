@@ -195,15 +195,15 @@ class TestRefusals:
         """A missing image is told from all other reasons."""
         spec = corner.spec(image="traefik-bg-nowhere:1")
 
-        assert not await engine.has(spec.image)
-        assert await engine.has(IMAGE)
+        assert not await engine.images.has(spec.image)
+        assert await engine.images.has(IMAGE)
         with pytest.raises(ImageNotFound, match="traefik-bg-nowhere:1"):
             await engine.create(corner.name(spec), 1, spec, spec.image)
 
     async def test_a_registry_that_does_not_answer(self, engine: DockerEngine) -> None:
         """Nobody listens there: not known, so it may be tried again."""
         with pytest.raises(EngineUnavailable, match="localhost:9/x:1 could not be pulled now"):
-            await engine.pull("localhost:9/x:1")
+            await engine.images.pull("localhost:9/x:1")
 
     async def test_a_network_that_does_not_exist(self, corner: Corner, wakes: Wakes) -> None:
         """The command that helps is in the message, and nothing was created."""

@@ -38,7 +38,12 @@ from traefik_bg.adapters.desired_rollout import (
     StepSettings,
 )
 from traefik_bg.adapters.desired_route import RouteSettings
-from traefik_bg.adapters.desired_schema import CONTAINER_KEYS, AppSettings, HealthSettings
+from traefik_bg.adapters.desired_schema import (
+    CONTAINER_KEYS,
+    AppSettings,
+    HealthSettings,
+    UpdateSettings,
+)
 from traefik_bg.adapters.traefik_file import FILE_NAME
 from traefik_bg.adapters.traefik_publication import Publication
 from traefik_bg.cli.frame import Exit
@@ -302,6 +307,7 @@ SECTIONS: Mapping[str, Section] = {
         CheckSettings, ("rollout", "analysis", "checks", 0), {"name": "a", "command": "x"}
     ),
     "preview": Section(PreviewSettings, ("rollout", "preview"), {"cookie": "a=b"}),
+    "update": Section(UpdateSettings, ("update",), {"poll": "5m"}),
     "mirror": Section(MirrorSettings, ("rollout", "mirror"), {"percent": 5}),
 }
 

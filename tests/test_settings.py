@@ -43,6 +43,14 @@ def test_without_anything_said_the_defaults_are_in_force() -> None:
     assert Settings().traefik_api == ()
 
 
+def test_more_images_than_revisions_are_remembered_cannot_be_kept() -> None:
+    """Nobody would know which; 0 keeps all."""
+    assert load_settings({"keep_images": "0"}, {}).keep_images == 0
+    assert load_settings({"keep_images": "5"}, {}).keep_images == 5
+    for wrong in ("6", "-1", "some", "1.5"):
+        assert "up to 5" in refusal({"keep_images": wrong}, {})
+
+
 def test_a_flag_wins_over_the_environment_and_that_over_the_file() -> None:
     """Each setting is taken from where it is said the most directly."""
     write("network: file\ninstance: file\nresync: 5\n")
@@ -70,6 +78,7 @@ def test_everything_can_be_said_everywhere() -> None:
         "token_file": "/t",
         "instance": "two",
         "resync": "2.5",
+        "keep_images": "2",
         "log_format": "json",
         "log_level": "DEBUG",
     }
@@ -88,6 +97,7 @@ def test_everything_can_be_said_everywhere() -> None:
         token_file=Path("/t"),
         instance="two",
         resync=2.5,
+        keep_images=2,
         log_format=LogFormat.JSON,
         log_level=LogLevel.DEBUG,
     )

@@ -27,15 +27,18 @@ from traefik_bg.adapters.traefik import TraefikRouter
 from traefik_bg.adapters.traefik_metrics import TraefikMeter
 from traefik_bg.adapters.vault import Vault
 from traefik_bg.core.commands import Verb
-from traefik_bg.core.errors import CommandRefused, DesiredStateError
+from traefik_bg.core.errors import CommandRefused, DesiredStateError, Refused
 from traefik_bg.core.model import AppName, RevisionId
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.ports import DesiredState
 from traefik_bg.core.record import Record
+from traefik_bg.core.tags import TagStatus, with_tag
 from traefik_bg.runtime.observer import Observer
 from traefik_bg.runtime.operations import Operations
 from traefik_bg.runtime.reconciler import AppStatus, Parts
+from traefik_bg.runtime.retention import Pulls, Retention
 from traefik_bg.runtime.supervisor import Senses, Supervisor
+from traefik_bg.runtime.tags import Tags
 from traefik_bg.runtime.transcript import Scribe, Transcript, Wanted
 from traefik_bg.runtime.triggers import Triggers, wait
 from traefik_bg.runtime.vitals import Vitals
@@ -53,6 +56,7 @@ class Service:
     settings: Settings
     supervisor: Supervisor
     source: DesiredFile
+    tags: Tags
     store: StateDb
     scribe: Scribe
 
@@ -93,6 +97,22 @@ class Service:
         except DesiredStateError as error:
             raise CommandRefused(str(error)) from error
         return f"{app} is to run {image}"
+
+    async def update(self, app: AppName) -> str:
+        """Ask at once what the tag of an app's image means, and deploy it if it has moved.
+
+        Raises:
+            CommandRefused: there is no tag to follow, or no such image.
+            Unavailable: the registry did not answer.
+        """
+        try:
+            return await self.tags.ask(app)
+        except Refused as error:
+            raise CommandRefused(str(error)) from error
+
+    def tag(self, app: AppName) -> TagStatus | None:
+        """Return what is known of an app's tag; None: it is not followed."""
+        return self.tags.status(app)
 
     async def history(self, app: AppName, limit: int = 20) -> tuple[PastDeployment, ...]:
         """Return the app's deployments, newest first."""
@@ -135,21 +155,46 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
     vault = Vault()
     engine = DockerEngine(settings.instance, settings.network, triggers.wake, vault=vault)
     router = _router(settings, triggers)
-    source = DesiredFile(settings.desired, triggers.wake, vault=vault)
     store = StateDb(settings.state_dir)
+    source = DesiredFile(
+        settings.desired,
+        lambda app: tags.woken(app),  # noqa: PLW0108 - there are none yet
+        vault=vault,
+    )
+    tags = Tags(source, registry=engine.images, store=store, wake=triggers.wake)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         await stack.enter_async_context(engine)
         supervisor = Supervisor(
-            parts=Parts(engine=engine, images=engine, router=router, store=store, source=source),
+            parts=Parts(
+                engine=engine,
+                images=Pulls(engine.images, store),
+                router=router,
+                store=store,
+                source=tags,
+            ),
             senses=await _senses(settings, stack),
             triggers=triggers,
             resync=settings.resync,
             addresses_are_names=settings.address_by is AddressBy.NAME,
+            changed=lambda status: retention.hear(status),  # noqa: PLW0108 - it is not made yet
+        )
+        retention = Retention(
+            keep=settings.keep_images,
+            shelf=engine.images,
+            store=store,
+            source=tags,
+            statuses=lambda: supervisor.statuses,
+            is_blind=lambda: supervisor.trouble is not None,
         )
         scribe = Scribe(roster=engine, logs=engine.logs, triggers=triggers)
         service = Service(
-            settings=settings, supervisor=supervisor, source=source, store=store, scribe=scribe
+            settings=settings,
+            supervisor=supervisor,
+            source=source,
+            tags=tags,
+            store=store,
+            scribe=scribe,
         )
         app = application(
             service,
@@ -162,7 +207,9 @@ async def _running(settings: Settings, token: str | None) -> AsyncIterator[None]
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(source.run(), name="desired state"),
+                group.create_task(tags.run(), name="tags"),
                 group.create_task(router.run(), name="router"),
+                group.create_task(retention.run(), name="retention"),
                 group.create_task(supervisor.run(), name="supervisor"),
             ]
             yield
@@ -211,13 +258,15 @@ async def observe_once(
         prober = await stack.enter_async_context(NetworkProber())
         await router.look()
         names = {*desired.apps, *await engine.apps(), *router.apps()}
+        known = await store.tags() if store.exists else {}
         looks = []
         for name in sorted(names):
             spec = desired.apps.get(name)
+            spec = None if spec is None else with_tag(spec, known.get(name))
             observer = Observer(
                 name,
                 engine=engine,
-                images=engine,
+                images=engine.images,
                 router=router,
                 counter=ProcConnectionCounter(),
                 vitals=Vitals(name, prober, triggers.wake),

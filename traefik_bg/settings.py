@@ -22,6 +22,7 @@ from traefik_bg.adapters.desired_keys import nearest
 from traefik_bg.adapters.desired_tree import Items, Kind, Node, Scalar, Table, noun
 from traefik_bg.adapters.desired_yaml import decoded, parsed
 from traefik_bg.core.errors import DesiredStateError, SettingsError
+from traefik_bg.core.rollout_rules import KEPT_GOOD_SPECS
 
 PREFIX = "TRAEFIK_BG_"
 CONFIG_FLAG = "--config"
@@ -106,6 +107,15 @@ def _positive(text: str) -> float:
     if (found := _number(text)) == 0:
         raise ValueError("must be more than 0 seconds")
     return found
+
+
+def _kept(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= KEPT_GOOD_SPECS:
+        raise ValueError(
+            f"must be a whole number up to {KEPT_GOOD_SPECS}: more good revisions are not "
+            "remembered; 0 keeps all images"
+        )
+    return int(text)
 
 
 def _label(text: str) -> str:
@@ -238,6 +248,13 @@ class Settings:
         _positive,
         "seconds after which an app is looked at even if nothing happens. 10 by default: a net "
         "under the events, which are fast",
+    )
+    keep_images: int = _setting(
+        KEPT_GOOD_SPECS,
+        _kept,
+        "how many earlier good revisions of each app keep their image on the machine. Images that "
+        "traefik-bg pulled itself, and that no app needs beyond these, are removed; others never "
+        "are. 5 by default, as many as a rollback can go to; 0: none is ever removed",
     )
     log_format: LogFormat = _setting(
         LogFormat.AUTO,

@@ -46,6 +46,11 @@ class FakeDocker:
         self.printed: dict[str, Printed] = {}
         """What containers print, by id."""
         self.pulling: list[dict[str, Any]] = []
+        self.repo_digests: list[str] = []
+        self.repo_tags: list[str] = []
+        self.image_ids: list[str] = []
+        self.distribution: dict[str, str] = {}
+        self.pulls_until: asyncio.Event | None = None
         self.asked: Counter[str] = Counter()
         self.requests: list[web.Request] = []
         self.bodies: list[Any] = []
@@ -145,6 +150,8 @@ class FakeDocker:
         return stream
 
     async def list(self, request: web.Request) -> web.Response:
+        if "filters" not in request.query:
+            return web.json_response([{"ImageID": c["Image"]} for c in self.containers.values()])
         filters = json.loads(request.query["filters"])
         labels = dict(label.split("=", 1) for label in filters.get("label", ()))
         labels.pop("traefik-bg.app", None)  # it may list more than it was asked for
@@ -233,10 +240,28 @@ class FakeDocker:
     async def image(self, request: web.Request) -> web.Response:
         if request.match_info["name"] != "acme/web:1":
             return web.json_response({"message": "No such image: x"}, status=404)
-        return web.json_response({})
+        return web.json_response(
+            {"Id": "sha256:1", "RepoDigests": self.repo_digests, "RepoTags": self.repo_tags}
+        )
 
-    async def pull(self, _: web.Request) -> web.Response:
-        return web.Response(text="\n".join(json.dumps(line) for line in self.pulling))
+    async def images(self, _: web.Request) -> web.Response:
+        return web.json_response([{"Id": image_id} for image_id in self.image_ids])
+
+    async def remove_image(self, _: web.Request) -> web.Response:
+        return web.json_response([])
+
+    async def inspect_distribution(self, request: web.Request) -> web.Response:
+        digest = self.distribution[request.match_info["name"]]
+        return web.json_response({"Descriptor": {"digest": digest}, "Platforms": []})
+
+    async def pull(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for line in self.pulling:
+            await answer.write(json.dumps(line).encode() + b"\n")
+        if self.pulls_until is not None:
+            await self.pulls_until.wait()
+        return answer
 
     def build(self) -> web.Application:
         served = web.Application(middlewares=[self.look])
@@ -259,8 +284,15 @@ class FakeDocker:
                 web.get(f"{v}/volumes/{{name}}", self.volume, name="volume"),
                 web.get(f"{v}/networks/{{name}}", self.network, name="network"),
                 web.post(f"{v}/networks/{{name}}/connect", self.connect, name="connect"),
+                web.get(f"{v}/images/json", self.images, name="images"),
+                web.delete(f"{v}/images/{{name:.+}}", self.remove_image, name="remove_image"),
                 web.get(f"{v}/images/{{name:.+}}/json", self.image, name="image"),
                 web.post(f"{v}/images/create", self.pull, name="pull"),
+                web.get(
+                    f"{v}/distribution/{{name:.+}}/json",
+                    self.inspect_distribution,
+                    name="distribution",
+                ),
             ]
         )
         return served

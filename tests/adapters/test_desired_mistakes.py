@@ -280,7 +280,7 @@ WRONG_VALUES: list[tuple[str, str | None]] = [
     ("health: /up", 'web.health: must be a mapping, not "/up"'),
     ("health:", "web.health: is empty: write a mapping, or remove the key"),
     ("before: ./migrate", "web.before: belongs under hooks"),
-    ("update: {}", "web.update: is not supported by this version of traefik-bg"),
+    ("update: {}", "web.update: poll is missing: write how often its registry is asked what the tag means, such as 5m"),
     # what blue and green cannot share, and what Compose does that is not done here
     ("container_name: web", "web.container_name: cannot be fixed: blue and green run side by side, so each replica gets a name of its own"),
     ("ports: ['80:80']", "web.ports: cannot be published: blue and green would fight for them; write port: the port inside the container, and Traefik publishes the app"),

@@ -35,6 +35,7 @@ OWN = (
     "Adopt",
     "Hooks",
     "Hook",
+    "Update",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest
 
 from tests.adapters.fake_docker import IMAGE, NAME, REVISION, FakeDocker, Wakes, app, fake_docker
 from traefik_bg.adapters.docker_engine import DockerEngine
+from traefik_bg.adapters.docker_pull import familiar
 from traefik_bg.core.errors import (
     Conflict,
     EngineUnavailable,
@@ -18,6 +20,7 @@ from traefik_bg.core.errors import (
     ImageNotFound,
     SpecRefused,
 )
+from traefik_bg.core.observation import PullProgress
 
 
 @pytest.fixture
@@ -313,11 +316,11 @@ class TestCreate:
 class TestImages:
     async def test_are_here_or_not(self, docker: FakeDocker, engine: DockerEngine) -> None:
         """An image is on this machine, or it is not, or we do not know."""
-        assert await engine.has("acme/web:1")
-        assert not await engine.has("acme/web:2")
+        assert await engine.images.has("acme/web:1")
+        assert not await engine.images.has("acme/web:2")
         docker.answers["image"] = (500, "x")
         with pytest.raises(EngineUnavailable, match="look for image acme/web:1: x"):
-            await engine.has("acme/web:1")
+            await engine.images.has("acme/web:1")
 
     @pytest.mark.parametrize(
         ("image", "asked"),
@@ -325,6 +328,7 @@ class TestImages:
             ("acme/web", ("acme/web", "latest")),
             ("ghcr.io/acme/web:1", ("ghcr.io/acme/web", "1")),
             ("localhost:5000/web@sha256:ab", ("localhost:5000/web", "sha256:ab")),
+            ("localhost:5000/web:1@sha256:ab", ("localhost:5000/web", "sha256:ab")),
         ],
     )
     async def test_are_pulled_by_tag_or_digest(
@@ -333,10 +337,33 @@ class TestImages:
         """Never more than one image is pulled."""
         docker.pulling = [{"status": "Pulling"}, {"status": "Done"}]
 
-        await engine.pull(image)
+        await engine.images.pull(image)
 
         query = docker.requests[-1].query
         assert (query["fromImage"], query["tag"]) == asked
+
+    async def test_say_how_much_of_them_has_come(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """While they are pulled, and not after that: of the layers that were not here."""
+        last = asyncio.Event()
+        docker.pulls_until = last
+        docker.pulling = [
+            {"status": "Pulling from acme/web", "id": "2"},
+            {"status": "Already exists", "id": "base"},
+            {"status": "Pulling fs layer", "id": "big"},
+            {"status": "Pulling fs layer", "id": "tiny"},
+            {"status": "Download complete", "id": "tiny"},
+            {"status": "Downloading", "id": "big", "progressDetail": {"current": 3, "total": 9}},
+        ]
+        pulling = asyncio.create_task(engine.images.pull("acme/web:2"))
+        async with asyncio.timeout(10):
+            while (progress := engine.images.progress("acme/web:2")) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        assert progress == PullProgress(done=3, total=9)
+        last.set()
+        await pulling
+        assert engine.images.progress("acme/web:2") is None
 
     async def test_that_fail_half_way_are_not_here(
         self, docker: FakeDocker, engine: DockerEngine
@@ -345,7 +372,7 @@ class TestImages:
         docker.pulling = [{"status": "Pulling"}, {"error": "manifest unknown"}]
 
         with pytest.raises(ImageNotFound, match="acme/web:2 is not in its registry"):
-            await engine.pull("acme/web:2")
+            await engine.images.pull("acme/web:2")
 
     async def test_that_docker_refuses_at_once_are_refused(
         self, docker: FakeDocker, engine: DockerEngine
@@ -354,12 +381,12 @@ class TestImages:
         docker.answers["pull"] = (404, "pull access denied for acme/web")
 
         with pytest.raises(ImageDenied, match="`docker login`"):
-            await engine.pull("acme/web:2")
+            await engine.images.pull("acme/web:2")
 
     async def test_that_cannot_be_named_are_not_found(self, engine: DockerEngine) -> None:
         """A name no registry could know is refused without asking one."""
         with pytest.raises(ImageNotFound, match="cannot name an image"):
-            await engine.pull("-a.io/web")
+            await engine.images.pull("-a.io/web")
 
     async def test_are_pulled_with_the_newest_login(
         self,
@@ -370,11 +397,11 @@ class TestImages:
     ) -> None:
         """A login made while the service runs counts for the next pull."""
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-        await engine.pull("ghcr.io/acme/web:1")
+        await engine.images.pull("ghcr.io/acme/web:1")
         assert "X-Registry-Auth" not in docker.requests[-1].headers
         secret = base64.b64encode(b"me:hunter2").decode()
         (tmp_path / "config.json").write_text(json.dumps({"auths": {"ghcr.io": {"auth": secret}}}))
-        await engine.pull("ghcr.io/acme/web:1")
+        await engine.images.pull("ghcr.io/acme/web:1")
 
         sent = json.loads(base64.urlsafe_b64decode(docker.requests[-1].headers["X-Registry-Auth"]))
         assert (sent["username"], sent["password"]) == ("me", "hunter2")
@@ -388,4 +415,108 @@ class TestImages:
         (tmp_path / "config.json").write_text(json.dumps({"credsStore": "nowhere"}))
 
         with pytest.raises(ImageDenied, match="credential helper"):
-            await engine.pull("ghcr.io/acme/web:1")
+            await engine.images.pull("ghcr.io/acme/web:1")
+
+
+class TestRegistries:
+    async def test_say_what_a_tag_means(self, docker: FakeDocker, engine: DockerEngine) -> None:
+        """Docker asks them, with the login for that registry."""
+        docker.distribution = {"ghcr.io/acme/web:latest": "sha256:d1"}
+
+        assert await engine.images.tag_digest("ghcr.io/acme/web") == "sha256:d1"
+        assert await engine.images.tag_digest("ghcr.io/acme/web:latest") == "sha256:d1"
+
+    @pytest.mark.parametrize(
+        ("answer", "error", "words"),
+        [
+            ((404, "manifest unknown"), ImageNotFound, "acme/web:2 is not in its registry"),
+            ((401, "unauthorized: wrong"), ImageDenied, "log in with `docker login`"),
+            ((500, "dial tcp: no route"), EngineUnavailable, "could not be asked about now"),
+        ],
+    )
+    async def test_may_not_say_it(
+        self,
+        docker: FakeDocker,
+        engine: DockerEngine,
+        answer: tuple[int, str],
+        error: type[Exception],
+        words: str,
+    ) -> None:
+        """There is no such image, we may not know, or nobody answered: three different things."""
+        docker.answers["distribution"] = answer
+        with pytest.raises(error, match=words):
+            await engine.images.tag_digest("acme/web:2")
+
+    async def test_know_an_image_under_some_digests(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """One that is not here, or was made here, under none."""
+        docker.repo_digests = ["acme/web@sha256:d1", "ghcr.io/acme/web@sha256:d2"]
+
+        assert await engine.images.known_digests("acme/web:1") == {"sha256:d1", "sha256:d2"}
+        assert await engine.images.digest("acme/web:1") == "acme/web@sha256:d1"
+        assert await engine.images.known_digests("acme/web:2") == frozenset()
+        assert await engine.images.digest("acme/web:2") == ""
+
+
+class TestShelf:
+    async def test_knows_what_is_there_and_what_is_used(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """By anybody: an image has no instance."""
+        docker.image_ids = ["sha256:1", "sha256:2"]
+        docker.add(owner="theirs")
+
+        assert await engine.images.ids() == {"sha256:1", "sha256:2"}
+        assert await engine.images.used() == {"sha256:1"}
+        assert await engine.images.image_id("acme/web:1") == "sha256:1"
+        assert await engine.images.image_id("acme/web:2") == ""
+
+    async def test_removes_by_id_and_without_force(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A name can come to mean something else; what is used, Docker does not give away."""
+        docker.repo_tags = ["acme/web:1"]
+        await engine.images.remove_image("acme/web:1", frozenset({"docker.io/acme/web:1"}))
+
+        asked = docker.requests[-1]
+        assert (asked.method, asked.query["force"]) == ("DELETE", "False")
+
+    async def test_leaves_what_somebody_has_named(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """Who gives an image a name of their own wants to keep it."""
+        docker.repo_tags = ["acme/web:1", "mine:backup"]
+
+        with pytest.raises(Conflict, match="it is also called mine:backup"):
+            await engine.images.remove_image("acme/web:1", frozenset({"acme/web:1"}))
+        assert docker.asked["remove_image"] == 0
+
+    async def test_leaves_what_docker_will_not_remove(
+        self, docker: FakeDocker, engine: DockerEngine
+    ) -> None:
+        """A container uses it; and what is gone already is fine."""
+        docker.answers["remove_image"] = (409, "image is being used by stopped container x")
+        with pytest.raises(Conflict, match="being used by stopped container"):
+            await engine.images.remove_image("acme/web:1", frozenset())
+        docker.answers["remove_image"] = (500, "locked")
+        with pytest.raises(EngineUnavailable, match="remove image acme/web:1: locked"):
+            await engine.images.remove_image("acme/web:1", frozenset())
+        docker.answers["remove_image"] = (404, "No such image")
+        await engine.images.remove_image("acme/web:1", frozenset())
+        await engine.images.remove_image("acme/web:2", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("web", "web:latest"),
+        ("docker.io/library/web:1", "web:1"),
+        ("acme/web:1", "acme/web:1"),
+        ("ghcr.io/acme/web:1", "ghcr.io/acme/web:1"),
+        ("localhost:5000/web", "localhost:5000/web:latest"),
+    ],
+)
+def test_a_name_is_known_as_docker_lists_it(name: str, listed: str) -> None:
+    """Docker leaves out what goes without saying."""
+    assert familiar(name) == listed

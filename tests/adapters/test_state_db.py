@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +20,7 @@ from tests.adapters.records import API, BLUE, FULL, GREEN, SPEC, WEB, deploying,
 from traefik_bg.adapters import state_db_history
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.model import AppName, AppSpec, HealthPolicy, Json, Protocol, RevisionId, Route
-from traefik_bg.core.record import Deployment, Record, Rejection, Waiver
+from traefik_bg.core.record import Deployment, Pin, Record, Rejection, Waiver
 from traefik_bg.core.rollout import (
     Analysis,
     Check,
@@ -28,6 +32,7 @@ from traefik_bg.core.rollout import (
     Step,
     Strategy,
 )
+from traefik_bg.core.tags import KnownTag
 
 
 @pytest.fixture
@@ -283,3 +288,92 @@ async def test_history_and_journal_are_bounded_for_each_app(
         assert [past.number for past in await db.history(WEB)] == [5, 4]
         assert len(await db.journal(API)) == len(await db.history(API)) == 1
         assert len(await db.journal(WEB, limit=1)) == len(await db.history(WEB, limit=1)) == 1
+
+
+# --- what exactly ran -----------------------------------------------------------------------------
+
+
+async def test_the_history_names_what_exactly_ran(folder: Path) -> None:
+    """From when it was seen; a deployment that was rejected before has none."""
+    pin = Pin(revision=GREEN, image_id="sha256:2", digest="acme/web@sha256:d2")
+    async with opened(folder) as db:
+        await db.save(WEB, deploying(1))
+        assert [past.digest for past in await db.history(WEB)] == [""]
+        await db.save(WEB, replace(deploying(1), pins=(pin,)))
+        await db.save(WEB, Record(deployments=1), [ending(Outcome.REJECTED)])
+        await db.save(WEB, deploying(2, BLUE))
+        found = [(past.number, past.digest) for past in await db.history(WEB)]
+    assert found == [(2, ""), (1, "acme/web@sha256:d2")]
+
+
+async def test_the_history_names_the_id_of_what_was_never_in_a_registry(folder: Path) -> None:
+    """Better than nothing; and what is noted once stays."""
+    async with opened(folder) as db:
+        await db.save(WEB, replace(deploying(1), pins=(Pin(revision=GREEN, image_id="sha256:2"),)))
+        await db.save(WEB, deploying(1))
+        await db.save(WEB, replace(deploying(1), pins=(Pin(revision=GREEN, image_id="sha256:3"),)))
+        assert [past.digest for past in await db.history(WEB)] == ["sha256:2"]
+
+
+# --- tags -----------------------------------------------------------------------------------------
+
+TAG = KnownTag(image="acme/web:latest", digest="sha256:d1", is_pinned=True)
+
+
+async def test_what_a_tag_meant_outlives_the_service(folder: Path) -> None:
+    """It is what is deployed: without it a restart could deploy something else."""
+    async with opened(folder) as db:
+        assert await db.tags() == {}
+        await db.save_tag(WEB, TAG)
+        await db.save_tag(API, replace(TAG, is_pinned=False))
+        await db.save_tag(WEB, replace(TAG, digest="sha256:d2"))
+    async with opened(folder) as db:
+        known = {WEB: replace(TAG, digest="sha256:d2"), API: replace(TAG, is_pinned=False)}
+        assert await db.tags() == known
+        await db.save_tag(API, None)
+    async with opened(folder) as db:
+        assert set(await db.tags()) == {WEB}
+
+
+async def test_what_a_tag_meant_outlives_a_deleted_database(folder: Path) -> None:
+    """What the service knows is written anew, as the records are."""
+    async with opened(folder) as db:
+        await db.save_tag(WEB, TAG)
+        (folder / "state.db").write_bytes(b"not a database at all, but long enough to be one" * 99)
+        await db.save_tag(API, TAG)
+    async with opened(folder) as db:
+        assert await db.tags() == {WEB: TAG, API: TAG}
+
+
+async def test_what_cannot_be_read_of_a_tag_is_asked_again(folder: Path) -> None:
+    """Forgetting costs time (L4), and says so."""
+    async with opened(folder) as db:
+        await db.save_tag(WEB, TAG)
+    with contextlib.closing(sqlite3.connect(folder / "state.db")) as connection:
+        connection.execute("UPDATE tags SET tag = '{}'")
+        connection.commit()
+    with structlog.testing.capture_logs() as said:
+        async with opened(folder) as db:
+            assert await db.tags() == {}
+    assert [line["event"] for line in said] == ["state.tag_lost"]
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+async def test_what_was_pulled_outlives_the_service(folder: Path) -> None:
+    """By its ID, with all names it came by; forgotten when it is gone."""
+    async with opened(folder) as db:
+        assert await db.pulled() == {}
+        await db.save_pulled("sha256:1", "web:1")
+        await db.save_pulled("sha256:1", "web@sha256:d1")
+        await db.save_pulled("sha256:1", "web:1")
+        await db.save_pulled("sha256:2", "web:2")
+    async with opened(folder) as db:
+        assert await db.pulled() == {
+            "sha256:1": {"web:1", "web@sha256:d1"},
+            "sha256:2": {"web:2"},
+        }
+        await db.forget_pulled("sha256:1")
+        await db.forget_pulled("sha256:9")
+        assert set(await db.pulled()) == {"sha256:2"}

@@ -27,6 +27,7 @@ from traefik_bg.core.observation import ContainerState, Health
 from traefik_bg.core.planner import plan
 from traefik_bg.core.ports import RoutingState
 from traefik_bg.core.situation import Situation
+from traefik_bg.core.tags import TagStatus
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.runtime.transcript import Scribe, Transcript, Wanted
 from traefik_bg.runtime.triggers import Triggers
@@ -52,6 +53,7 @@ class Past:
     outcome: Outcome | None
     reason: str
     log: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,9 @@ class FakeService:
     past: list[Past] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     triggers: Triggers = field(default_factory=Triggers)
+    tags: dict[AppName, TagStatus] = field(default_factory=dict)
+    digest: str = ""
+    """What tags mean, where they are followed."""
 
     def __post_init__(self) -> None:
         self.logs = PlayedLogs(self.worlds)
@@ -191,11 +196,21 @@ class FakeService:
         self.said.insert(0, Said(at=EPOCH, sentence=f"{verb}: {obeyed.sentence}"))
         return obeyed.sentence
 
+    async def update(self, app: AppName) -> str:
+        world = self.worlds[app]
+        if world.desired is None or "@" in world.desired.image:
+            raise CommandRefused(f"{app}: there is no tag to follow")
+        return f"{world.desired.image} is still sha256:1"
+
+    def tag(self, app: AppName) -> TagStatus | None:
+        return self.tags.get(app)
+
     async def deploy(self, app: AppName, image: str) -> str:
         world = self.worlds[app]
         if world.desired is None or "$" in world.desired.image:
             raise CommandRefused(f"desired.yaml:3: the image of {app} is made of a variable")
-        world.desired = replace(world.desired, image=image)
+        exactly = f"{image}@{self.digest}" if self.digest else image
+        world.desired = replace(world.desired, image=exactly)
         return f"{app} is to run {image}"
 
     async def history(self, app: AppName, limit: int) -> list[Past]:

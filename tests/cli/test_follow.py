@@ -194,6 +194,17 @@ def test_a_timeout_that_means_nothing_is_bad_input(
     assert settled.posted == []
 
 
+def test_a_tag_that_is_followed_is_the_image_that_was_asked_for(cli: Cli, serve: Serve) -> None:
+    """What is desired has its digest beside; it is the same wish."""
+    service = FakeService.of(V1).settle()
+    at = serve(service, speed=5.0)
+    service.digest = "sha256:d1"
+    result = cli("deploy", "web", "--image", "ghcr.io/acme/web:2", "--wait", at=at)
+    assert result.stdout.splitlines()[-1].endswith(
+        "is good: ghcr.io/acme/web:2 serves, 2 of 2 replicas healthy"
+    )
+
+
 def test_deploy_and_wait_for_what_serves_already_ends_at_once(cli: Cli, settled: Served) -> None:
     """Deploying twice is deploying once."""
     result = cli("deploy", "web", "--image", V1.image, "--wait", at=settled)

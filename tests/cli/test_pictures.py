@@ -13,12 +13,14 @@ from tests.cli.fake_service import V1, FakeService
 from tests.core.build import WEB, good, replicas, routing
 from tests.web import progress as stages
 from traefik_bg.cli import tables, words
+from traefik_bg.cli.client import DeploymentAnswer
 from traefik_bg.cli.plans import PlanView, plan_view, report
 from traefik_bg.cli.screen import clean
 from traefik_bg.core.forecast import forecast
 from traefik_bg.core.model import AppSpec, canonical_json
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.record import Record
+from traefik_bg.core.tags import TagStatus
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.view import AppView, app_view
 
@@ -278,3 +280,64 @@ def test_durations_are_told_in_at_most_two_units(seconds: float, text: str) -> N
 def test_what_a_terminal_would_obey_is_taken_out(text: str, plain: str) -> None:
     """A log is text, whatever is in it."""
     assert clean(text) == plain
+
+
+def test_the_digest_that_runs_is_in_the_status() -> None:
+    """In full, to be copied; of an image that was never in a registry there is none to show."""
+    of = AppStatus(
+        app=WEB,
+        record=good(V1),
+        seen=Observation(
+            app=WEB,
+            desired=V1,
+            replicas=replicas(V1, unrouted_for=None, image_id="sha256:1"),
+            published=routing((V1, 100)),
+        ),
+    )
+    assert "digest" not in report_of(of)
+    assert of.seen is not None
+    digest = f"ghcr.io/acme/web@sha256:{'d1' * 32}"
+    there = [replace(r, image_digest=digest) for r in of.seen.replicas]
+    of.seen = replace(of.seen, replicas=tuple(there))
+    assert f"digest   {digest}\n" in report_of(of)
+
+
+def report_of(status: AppStatus) -> str:
+    """Return the report about an app."""
+    return "".join(drawn(part, 200) for part in tables.app_report(app_view(status, 0.0)))
+
+
+def test_the_history_has_a_column_for_digests_where_there_are_some() -> None:
+    """Short, as Docker shows them; the JSON has them in full."""
+    past: DeploymentAnswer = {
+        "number": 1,
+        "revision": "ac12437e",
+        "image": f"acme/web:latest@sha256:{'ab' * 32}",
+        "digest": f"acme/web@sha256:{'ab' * 32}",
+        "started": None,
+        "ended": None,
+        "duration": None,
+        "outcome": "succeeded",
+        "reason": "",
+        "log": [],
+    }
+    local: DeploymentAnswer = {**past, "image": "web:1", "digest": f"sha256:{'cd' * 32}"}
+    text = drawn(tables.history_table([past, local]), 200)
+    assert text.splitlines()[0].split()[:5] == ["#", "OUTCOME", "VERSION", "REVISION", "DIGEST"]
+    assert text.splitlines()[1].split()[2:5] == ["acme/web:latest", "ac12437e", "abababababab"]
+    assert text.splitlines()[2].split()[2:5] == ["web:1", "ac12437e", "-"]
+    assert "DIGEST" not in drawn(tables.history_table([local]), 200)
+
+
+def test_a_tag_that_is_followed_is_in_the_status() -> None:
+    """What it means, how often that is asked, and why it is not known."""
+    tag = TagStatus(image="acme/web:latest", digest=f"sha256:{'ab' * 32}", every=300.0, asked_at=90)
+    seen = app_view(AppStatus(app=WEB, record=good(V1)), 102.0, tag)
+    text = "".join(drawn(part, 200) for part in tables.app_report(seen))
+    assert "acme/web:latest: sha256:abababababab; asked every 5 min, last answer 12 s ago" in text
+    seen = app_view(
+        AppStatus(app=WEB, record=good(V1)), 102.0,
+        TagStatus(image="acme/web:latest", trouble="no route to host"),
+    )  # fmt: skip
+    text = "".join(drawn(part, 200) for part in tables.app_report(seen))
+    assert "acme/web:latest: -; asked when told to; no route to host" in text

@@ -10,7 +10,7 @@ from tests.core.test_planner import BLUE, GREEN, B, G, decided, under_way
 from traefik_bg.core.actions import CreateReplica, PullImage
 from traefik_bg.core.commands import Verb, obey
 from traefik_bg.core.observation import Observation
-from traefik_bg.core.pins import image_for, pinned, ways_to_have
+from traefik_bg.core.pins import contents, image_for, pinned, ways_to_have
 from traefik_bg.core.record import Pin
 from traefik_bg.core.situation import Situation
 
@@ -124,3 +124,26 @@ def test_nothing_is_created_before_somebody_has_looked_for_the_exact_content() -
     assert made.reason == f"looking for the image that {B} ran"
     assert made.recheck_after is not None
     assert made.recheck_after < 0.1
+
+
+def test_what_green_runs_is_remembered_as_soon_as_it_is_seen() -> None:
+    """Its tag may move before it is good: what is made later must be the same."""
+    before = under_way()
+    made = decided(replicas(GREEN, 1, image_id="sha256:2", image_digest="acme/web@sha256:d2"),
+                   record=before, images={"web:2": True})  # fmt: skip
+    pin = Pin(revision=G, image_id="sha256:2", digest="acme/web@sha256:d2")
+    assert made.record == replace(before, pins=(pin,))
+    again = decided(replicas(GREEN, 1, image_id="sha256:9"), record=made.record,
+                    images={"sha256:2": True})  # fmt: skip
+    assert again.record == made.record
+    created = next(action for action in again.actions if isinstance(action, CreateReplica))
+    assert created.image == "sha256:2"
+
+
+def test_what_a_revision_ran_is_named_by_where_it_can_be_had() -> None:
+    """Or by its ID, where it was never in a registry; what is remembered goes first."""
+    seen = Observation(
+        app=WEB, desired=BLUE,
+        replicas=(*replicas(BLUE, image_id="sha256:8"), *replicas(GREEN, image_id="sha256:2")),
+    )  # fmt: skip
+    assert contents(seen, KNOWN) == {B: "acme/web@sha256:d1", G: "sha256:2"}

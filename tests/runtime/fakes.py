@@ -36,7 +36,7 @@ from traefik_bg.core.model import (
     RevisionId,
     Routing,
 )
-from traefik_bg.core.observation import ContainerState
+from traefik_bg.core.observation import ContainerState, PullProgress
 from traefik_bg.core.ports import (
     Container,
     DesiredState,
@@ -46,6 +46,7 @@ from traefik_bg.core.ports import (
     Wake,
 )
 from traefik_bg.core.record import Record
+from traefik_bg.core.tags import KnownTag
 
 COMES_BACK_AFTER = 0.1  # seconds until Docker restarts what crashed; doubles each time
 
@@ -77,6 +78,8 @@ class Behaviour:
     stop_takes: float = 0.2
     """Seconds from the signal to the exit."""
     pull_takes: float = 1.0
+    size: int = 0
+    """Bytes to be pulled; 0: Docker says nothing of it."""
     refusal: str = ""
     """Why Docker refuses to create it."""
     start_refusal: str = ""
@@ -168,6 +171,11 @@ class FakeEngine:
         """What has been here, by Docker's IDs: a tag that moves leaves its old content behind."""
         self.digests: dict[str, str] = {}
         """Where contents were pushed to; empty: nowhere."""
+        self.tags: dict[str, str] = {}
+        """What tags mean in the registry now."""
+        self.registry_takes = 0.05
+        self._pushed: dict[int, str] = {}
+        """Where contents were pushed to, for those that were."""
         self.denied: set[str] = set()
         self.wake: Wake = lambda _app: None
         self.tells = True
@@ -180,9 +188,13 @@ class FakeEngine:
         """Whether a hook that is told to end says that all is well."""
         self.hooks_run: list[ReplicaName] = []
         """Every start of a hook."""
+        self._pulls: dict[str, float] = {}
         self.lies_about_images = False
         """Says that every image is here."""
         self._ids = count(1)
+        self._image_ids = count(0)
+        self.others: list[Box] = []
+        """Containers that are not ours, nor of any app."""
         self._free_ips = [f"10.0.0.{n}" for n in range(2, 250)]
 
     # --- what tests do ----------------------------------------------------------------------------
@@ -276,12 +288,17 @@ class FakeEngine:
 
     async def digest(self, image_id: str) -> str:
         """Return where an image can be had again."""
-        return await self._ask("digest", lambda: self.digests.get(image_id, ""))
+
+        def answer() -> str:
+            pushed = self._pushed.get(id(self._contents.get(image_id)), "")
+            return self.digests.get(image_id, pushed)
+
+        return await self._ask("digest", answer)
 
     def _image_id(self, behaves: Behaviour) -> str:
         known = next((key for key, value in self._contents.items() if value is behaves), None)
         if known is None:
-            known = f"sha256:{len(self._contents)}"
+            known = f"sha256:{next(self._image_ids)}"
             self._contents[known] = behaves
         return known
 
@@ -430,7 +447,11 @@ class FakeEngine:
 
         async def effect() -> None:
             behaves = self.registry.get(image)
-            await asyncio.sleep(behaves.pull_takes if behaves else 0.3)
+            self._pulls[image] = now()
+            try:
+                await asyncio.sleep(behaves.pull_takes if behaves else 0.3)
+            finally:
+                self._pulls.pop(image, None)
             if image in self.denied:
                 raise ImageDenied(f"{image}: the registry wants a login")
             if behaves is None:
@@ -438,6 +459,88 @@ class FakeEngine:
             self.images[image] = behaves
 
         await self._act("pull", image, effect)
+
+    def progress(self, image: str) -> PullProgress | None:
+        """Return how much of an image has come: it comes evenly."""
+        since, behaves = self._pulls.get(image), self.registry.get(image)
+        if since is None or behaves is None or not behaves.size:
+            return None
+        part = min(1.0, (now() - since) / behaves.pull_takes)
+        return PullProgress(done=int(behaves.size * part), total=behaves.size)
+
+    # --- the shelf --------------------------------------------------------------------------------
+
+    async def ids(self) -> frozenset[str]:
+        """Return the IDs of all images on this machine."""
+        return await self._ask(
+            "ids", lambda: frozenset({*self._contents, *map(self._image_id, self.images.values())})
+        )
+
+    async def used(self) -> frozenset[str]:
+        """Return the IDs of the images that containers have."""
+        boxes = (*self.boxes.values(), *self.others)
+        return await self._ask("used", lambda: frozenset(self._image_id(b.behaves) for b in boxes))
+
+    async def image_id(self, image: str) -> str:
+        """Return the ID of an image on this machine."""
+
+        def answer() -> str:
+            behaves = self.images.get(image) or self._contents.get(image)
+            return "" if behaves is None else self._image_id(behaves)
+
+        return await self._ask("image_id", answer)
+
+    async def remove_image(self, image_id: str, names: frozenset[str]) -> None:
+        """Remove an image that nobody has come to use beside us."""
+
+        async def effect() -> None:
+            behaves = self._contents.get(image_id)
+            if behaves is None:
+                return
+            called = {name for name, what in self.images.items() if what is behaves}
+            if called - names:
+                raise Conflict(f"it is also called {called - names}")
+            if any(box.behaves is behaves for box in (*self.boxes.values(), *self.others)):
+                raise Conflict("a container uses it")
+            for name in called:
+                del self.images[name]
+            del self._contents[image_id]
+
+        await self._act("remove_image", ",".join(sorted(names)), effect)
+
+    # --- the registry -----------------------------------------------------------------------------
+
+    def push(self, image: str, digest: str, behaves: Behaviour) -> None:
+        """Have a tag mean something from now on; what it meant before can be had by its digest."""
+        self.tags[image] = digest
+        self.registry[image] = self.registry[f"{image}@{digest}"] = behaves
+        repository = image.rpartition(":")[0]
+        self.registry[f"{repository}@{digest}"] = behaves
+        self._pushed[id(behaves)] = f"{repository}@{digest}"
+
+    async def tag_digest(self, image: str) -> str:
+        """Return what a tag means now."""
+
+        def answer() -> str:
+            if image in self.denied:
+                raise ImageDenied(f"{image}: the registry wants a login")
+            if image not in self.tags:
+                raise ImageNotFound(f"{image}: there is no such image")
+            return self.tags[image]
+
+        return await self._tape.ask(
+            "registry", "tag_digest", answer, EngineUnavailable, takes=self.registry_takes
+        )
+
+    async def known_digests(self, image: str) -> frozenset[str]:
+        """Return under which digests an image of this machine is known."""
+
+        def answer() -> frozenset[str]:
+            behaves = self.images.get(image) or self._contents.get(image)
+            name = "" if behaves is None else self._pushed.get(id(behaves), "")
+            return frozenset({name.partition("@")[2]} - {""})
+
+        return await self._ask("digests", answer)
 
     async def _act(self, verb: str, about: str, effect: Callable[[], Awaitable[None]]) -> None:
         await self._tape.act("docker", verb, about, effect, EngineUnavailable)
@@ -808,12 +911,16 @@ class FakeStore:
         self._tape = tape
         self._ledger = ledger
         self.records: dict[AppName, Record] = {}
+        self.known_tags: dict[AppName, KnownTag] = {}
+        self.images_pulled: dict[str, frozenset[str]] = {}
         self.endings: list[Ending] = []
         self.notes: list[str] = []
 
     def lose(self) -> None:
         """Let somebody delete the database."""
         self.records.clear()
+        self.known_tags.clear()
+        self.images_pulled.clear()
         self._ledger.record_lost()
 
     async def record(self, app: AppName) -> Record:
@@ -847,6 +954,46 @@ class FakeStore:
 
         await self._act("forget", app, effect)
 
+    async def tags(self) -> Mapping[AppName, KnownTag]:
+        """Return what tags were last known to mean."""
+        return await self._tape.ask(
+            "store", "tags", lambda: dict(self.known_tags), StoreUnavailable
+        )
+
+    async def save_tag(self, app: AppName, tag: KnownTag | None) -> None:
+        """Remember what a tag means."""
+
+        async def effect() -> None:
+            if tag is None:
+                self.known_tags.pop(app, None)
+            else:
+                self.known_tags[app] = tag
+
+        await self._act("save_tag", app, effect)
+
+    async def pulled(self) -> Mapping[str, frozenset[str]]:
+        """Return the images that we brought here."""
+        return await self._tape.ask(
+            "store", "pulled", lambda: dict(self.images_pulled), StoreUnavailable
+        )
+
+    async def save_pulled(self, image_id: str, name: str) -> None:
+        """Remember that we brought an image here."""
+
+        async def effect() -> None:
+            names = self.images_pulled.get(image_id, frozenset())
+            self.images_pulled[image_id] = names | {name}
+
+        await self._act("save_pulled", name, effect)
+
+    async def forget_pulled(self, image_id: str) -> None:
+        """Forget an image that is gone."""
+
+        async def effect() -> None:
+            self.images_pulled.pop(image_id, None)
+
+        await self._act("forget_pulled", image_id, effect)
+
     async def note(self, app: AppName, sentence: str) -> None:
         """Add a sentence to the app's history."""
 
@@ -870,16 +1017,23 @@ class FakeSource:
         """Return the desired state in force."""
         return self.state
 
-    def want(self, *specs: AppSpec) -> None:
-        """Edit the file: add these apps, or change them."""
+    def want(self, *specs: AppSpec, poll: float | None = None) -> None:
+        """Edit the file: add these apps, or change them; their tags are followed, or not."""
         apps = {**self.state.apps, **{spec.name: spec for spec in specs}}
-        self.state = DesiredState(apps=apps)
+        names = [spec.name for spec in specs]
+        polls = {name: every for name, every in self.state.polls.items() if name not in names}
+        if poll is not None:
+            polls |= dict.fromkeys(names, poll)
+        self.state = DesiredState(apps=apps, polls=polls)
         for spec in specs:
             self.wake(spec.name)
 
     def drop(self, app: AppName) -> None:
         """Edit the file: take an app out."""
-        self.state = DesiredState(apps={k: v for k, v in self.state.apps.items() if k != app})
+        self.state = DesiredState(
+            apps={k: v for k, v in self.state.apps.items() if k != app},
+            polls={k: v for k, v in self.state.polls.items() if k != app},
+        )
         self.wake(app)
 
     def break_file(self, error: str) -> None:

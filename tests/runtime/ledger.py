@@ -8,7 +8,7 @@ take an exception for trouble of the adapter's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Strategy
 
 if TYPE_CHECKING:
-    from tests.runtime.fakes import Box, FakeEngine, FakeRouter, FakeSource, FakeStore, FakeTraefik
+    from tests.runtime.fakes import Box, FakeEngine, FakeRouter, FakeStore, FakeTraefik
 
 DEFAULT_DRAIN = 30.0
 TO_NOTICE_WISH = 0.1
@@ -36,7 +36,7 @@ class Ledger:
     engine: FakeEngine = field(init=False)
     router: FakeRouter = field(init=False)
     store: FakeStore = field(init=False)
-    source: FakeSource = field(init=False)
+    desired: Callable[[AppName], AppSpec | None] = field(init=False)
     broken: list[str] = field(default_factory=list)
     """Every law that was broken, when and how."""
     good: dict[AppName, AppSpec] = field(default_factory=dict)
@@ -122,14 +122,14 @@ class Ledger:
         self.starting(box)
 
     def _is_exclusive(self, app: AppName) -> bool:
-        desired = self.source.state.apps.get(app)
+        desired = self.desired(app)
         return desired is not None and desired.rollout.strategy is Strategy.RECREATE
 
     def stopping(self, box: Box) -> None:
         """Check a stop: S2 and S4."""
         name = box.name
         self._require(not self.router.may_route_to(name), f"S2: {name} stopped while routed to")
-        spec = self.source.state.apps.get(box.app) or self.good.get(box.app)
+        spec = self.desired(box.app) or self.good.get(box.app)
         limit = spec.rollout.drain if spec else DEFAULT_DRAIN
         part = self.router.part(box.app)
         if spec is not None and part is not None and part.holds_for is not None:
@@ -140,7 +140,7 @@ class Ledger:
         self._check_s4(box)
 
     def _check_s4(self, box: Box) -> None:
-        good, desired = self.good.get(box.app), self.source.state.apps.get(box.app)
+        good, desired = self.good.get(box.app), self.desired(box.app)
         if good is None or desired is None or box.revision != good.revision or not box.is_running:
             return
         if self._has_just_wished(box.app):
@@ -162,7 +162,7 @@ class Ledger:
 
     def removing(self, box: Box) -> None:
         """Check a removal: S2, S7, and S4 where blue is kept stopped."""
-        good, desired = self.good.get(box.app), self.source.state.apps.get(box.app)
+        good, desired = self.good.get(box.app), self.desired(box.app)
         if (
             good is not None
             and desired is not None
@@ -181,7 +181,7 @@ class Ledger:
 
     def publishing(self, app: AppName, routing: Routing | None) -> None:
         """Check a publication: S1, S3 and S7."""
-        desired = self.source.state.apps.get(app)
+        desired = self.desired(app)
         before = self.router.part(app)
         if routing is None:
             self._require(
@@ -297,7 +297,7 @@ class Ledger:
         self.good[app] = good
 
     def _is_still_desired(self, app: AppName) -> bool:
-        desired = self.source.state.apps.get(app)
+        desired = self.desired(app)
         return desired is not None and desired.digest == self.rejected.get(app)
 
     def _check_promotion(self, app: AppName, good: AppSpec, before: AppSpec | None) -> None:

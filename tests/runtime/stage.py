@@ -32,8 +32,11 @@ from traefik_bg.core.errors import Unavailable
 from traefik_bg.core.model import AppName, AppSpec, RevisionId, Routing, Server, Share
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Rollout
+from traefik_bg.core.tags import with_tag
 from traefik_bg.runtime.reconciler import AppStatus, Parts
+from traefik_bg.runtime.retention import Pulls, Retention
 from traefik_bg.runtime.supervisor import Senses, Supervisor
+from traefik_bg.runtime.tags import Tags
 from traefik_bg.runtime.triggers import Triggers
 
 STEP = 0.02  # seconds between two looks of a test at the world
@@ -52,7 +55,12 @@ class Stage:
     """One service and its world."""
 
     def __init__(
-        self, *, traefiks: int = 1, resync: float = 30.0, addresses_are_names: bool = True
+        self,
+        *,
+        traefiks: int = 1,
+        resync: float = 30.0,
+        addresses_are_names: bool = True,
+        keep_images: int = 0,
     ) -> None:
         self.tape = Tape()
         self.ledger = Ledger()
@@ -65,7 +73,7 @@ class Stage:
         self.meter = FakeMeter()
         self.checker = FakeChecker()
         self.ledger.engine, self.ledger.router = self.engine, self.router
-        self.ledger.store, self.ledger.source = self.store, self.source
+        self.ledger.store, self.ledger.desired = self.store, self._desired
         self.laws_may_break = False
         self.told: list[tuple[AppName, str]] = []
         """Every sentence, as it was said."""
@@ -73,10 +81,15 @@ class Stage:
             (status.app, status.reason)
         )
         self._resync = resync
+        self._keep_images = keep_images
         self._addresses_are_names = addresses_are_names
         self._service: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self.wishes: dict[AppName, AppSpec] = {}
+        """What was wanted when somebody was woken last, with what tags mean."""
         self.supervisor: Supervisor
+        self.tags: Tags
+        self.retention: Retention
         self.triggers: Triggers
         for number in range(1, 5):
             self.engine.images[f"web:{number}"] = Behaviour()
@@ -119,15 +132,23 @@ class Stage:
         self.tape.is_dead = False
         self.tape.died.clear()
         self.triggers = Triggers()
-        self.engine.wake = self.router.wake = self.source.wake = self.triggers.wake
+        self.engine.wake = self.router.wake = self.triggers.wake
+        self.tags = Tags(
+            self.source,
+            registry=self.engine,
+            store=self.store,
+            wake=self._woken,
+            chance=lambda: 0.5,
+        )
+        self.source.wake = self.tags.woken
         self.router.open()
         self.supervisor = Supervisor(
             parts=Parts(
                 engine=self.engine,
-                images=self.engine,
+                images=Pulls(self.engine, self.store),
                 router=self.router,
                 store=self.store,
-                source=self.source,
+                source=self.tags,
             ),
             senses=Senses(
                 prober=self.prober,
@@ -140,10 +161,35 @@ class Stage:
             addresses_are_names=self._addresses_are_names,
             changed=self._hear,
         )
-        self._service = asyncio.create_task(self.supervisor.run(), name="service")
+        self.retention = Retention(
+            keep=self._keep_images,
+            shelf=self.engine,
+            store=self.store,
+            source=self.tags,
+            statuses=lambda: self.supervisor.statuses,
+            is_blind=lambda: self.supervisor.trouble is not None,
+        )
+        self._service = asyncio.create_task(self._serve(), name="service")
+
+    async def _serve(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.tags.run(), name="tags")
+            group.create_task(self.supervisor.run(), name="supervisor")
+            group.create_task(self.retention.run(), name="retention")
+
+    def _woken(self, app: AppName | None) -> None:
+        """Hear that something is wanted, as the ledger has to: a tag that moves is a wish too."""
+        given = self.tags.current()
+        if given.is_known:
+            for name, spec in given.apps.items():
+                if spec != self.wishes.get(name):
+                    self.ledger.wished(name, spec)
+            self.wishes = dict(given.apps)
+        self.triggers.wake(app)
 
     def _hear(self, status: AppStatus) -> None:
         self.changed(status)
+        self.retention.hear(status)
 
     async def kill(self) -> None:
         """End the service at once, with all it has in memory; the world goes on."""
@@ -173,11 +219,17 @@ class Stage:
 
     # --- what users and operators do --------------------------------------------------------------
 
-    def want(self, *specs: AppSpec) -> None:
-        """Edit the desired state: add apps, or change them."""
+    def _desired(self, name: AppName) -> AppSpec | None:
+        """Return what is wanted of an app, with what its tag means."""
+        given = self.tags.current() if hasattr(self, "tags") else self.source.state
+        return (given if given.is_known else self.source.state).apps.get(name)
+
+    def want(self, *specs: AppSpec, poll: float | None = None) -> None:
+        """Edit the desired state: add apps, or change them; their tags are followed, or not."""
         for spec in specs:
-            self.ledger.wished(spec.name, spec)
-        self.source.want(*specs)
+            if poll is None:  # else it is a wish once its tag is known
+                self.ledger.wished(spec.name, with_tag(spec, self.store.known_tags.get(spec.name)))
+        self.source.want(*specs, poll=poll)
 
     def drop(self, name: AppName = WEB) -> None:
         """Take an app out of the desired state."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,7 @@ async def test_a_deployment_adds_routes_drains_and_removes_in_this_order() -> No
             f"create {green}-1",
             f"start {green}-0",
             f"start {green}-1",
+            "save web",  # what exactly it runs
             f"publish web {V2.revision}=100%x2",
             "save web",
             f"publish web {V2.revision}=100%x2",  # the fallback to blue ends with the bake
@@ -151,6 +154,21 @@ async def test_an_image_that_is_not_here_is_pulled_first() -> None:
         await stage.settle()
         assert stage.tape.said("pull") == ["pull web:far"]
         assert stage.serves(far)
+
+
+async def test_a_pull_says_how_much_has_come_and_is_logged_once(
+    logs: list[MutableMapping[str, Any]],
+) -> None:
+    """The status counts; the log has one line for the pull, and one for its counting."""
+    async with Stage() as stage:
+        stage.engine.registry["web:far"] = Behaviour(pull_takes=10, size=120_000_000)
+        stage.want(web("web:far"))
+        await stage.until(lambda: stage.phase is Phase.PULLING)
+        await stage.until(lambda: stage.reason == "pulling web:far: 36 of 120 MB")
+        await stage.until(lambda: stage.reason == "pulling web:far: 96 of 120 MB")
+        await stage.settle()
+        said = [line["reason"] for line in logs if line["event"] == "app.decided"]
+        assert len([reason for reason in said if reason.startswith("pulling")]) == 2
 
 
 async def test_a_change_of_routes_creates_no_container() -> None:

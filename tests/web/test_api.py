@@ -12,6 +12,7 @@ from tests.web.conversation import CONTAINER, SPEC, problem, talking
 from traefik_bg.core.errors import EngineUnavailable
 from traefik_bg.core.model import AppName
 from traefik_bg.core.rollout import Approval, Rollout
+from traefik_bg.core.tags import TagStatus
 from traefik_bg.web import api
 
 # --- questions ------------------------------------------------------------------------------------
@@ -106,6 +107,35 @@ async def test_deploy_desires_another_image() -> None:
     desired = service.worlds[WEB].desired
     assert desired is not None
     assert desired.image == "web:2"
+
+
+async def test_update_has_the_registry_asked_whatever_the_body_says() -> None:
+    """A registry's webhook sends what it likes; the answer is what was found."""
+    service = FakeService.of(SPEC).settle()
+    async with talking(service) as client:
+        answer = await client.post("/api/apps/web/update", data=b"{not json")
+        content = await answer.json()
+        assert content == {"app": "web", "sentence": f"{SPEC.image} is still sha256:1"}
+        service.worlds[WEB].desired = replace(SPEC, image="acme/web@sha256:1")
+        refused = await client.post("/api/apps/web/update")
+        assert refused.status == 409
+        assert "no tag to follow" in (await refused.json())["detail"]
+        assert (await client.post("/api/apps/shop/update")).status == 404
+
+
+async def test_the_status_has_the_tag_that_is_followed() -> None:
+    """And the age of the last answer, on the reader's clock."""
+    service = FakeService.of(SPEC).settle()
+    service.tags[WEB] = TagStatus(
+        image=SPEC.image, digest="sha256:1", every=300.0, asked_at=0.0, trouble="no route"
+    )
+    async with talking(service) as client:
+        content = await (await client.get("/api/apps/web")).json()
+    asked = content["tag"].pop("asked")
+    assert asked > 0
+    assert content["tag"] == {
+        "image": SPEC.image, "digest": "sha256:1", "poll": 300.0, "trouble": "no route",
+    }  # fmt: skip
 
 
 async def test_each_command_is_obeyed() -> None:

@@ -13,7 +13,7 @@ from traefik_bg.core.actions import Phase
 from traefik_bg.core.model import Route, canonical_json
 from traefik_bg.core.observation import ContainerState, Health, Observation
 from traefik_bg.core.ports import RoutingState
-from traefik_bg.core.record import Deployment, Record, Rejection
+from traefik_bg.core.record import Deployment, Pin, Record, Rejection
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.view import AppView, app_view
 
@@ -81,12 +81,18 @@ def test_a_settled_app_is_well_and_says_what_serves() -> None:
         {
             "revision": V1.revision,
             "image": "web:1",
+            "digest": "",
             "role": "serving",
             "weight": 100,
             "replicas": 2,
         }
     ]
-    assert seen["desired"] == {"revision": V1.revision, "image": "web:1", "replicas": 2}
+    assert seen["desired"] == {
+        "revision": V1.revision,
+        "image": "web:1",
+        "digest": "",
+        "replicas": 2,
+    }
     assert seen["routing"]["is_confirmed"]
     assert seen["routing"]["rules"] == ["Host(`web.example`)"]
     assert seen["advice"] is None
@@ -116,17 +122,44 @@ def test_a_leaving_replica_shows_its_open_connections() -> None:
     assert not leaving[0]["is_routed"]
 
 
+def test_every_version_has_the_digest_that_ran() -> None:
+    """Remembered of what has been good, seen of what runs now; tags tell nothing."""
+    pin = Pin(revision=V3.revision, image_id="sha256:3", digest="acme/web@sha256:d3")
+    of = deploying()
+    assert of.seen is not None
+    seen = [
+        replace(r, image_id="sha256:1", image_digest="acme/web@sha256:d1")
+        if r.revision == V1.revision
+        else replace(r, image_id="sha256:2")
+        for r in of.seen.replicas
+    ]
+    of.seen = replace(of.seen, replicas=tuple(seen))
+    of.record = replace(of.record, pins=(pin,))
+    found = view(of)
+    assert {w["image"]: w["digest"] for w in found["weights"]} == {
+        "web:1": "acme/web@sha256:d1",
+        "web:2": "sha256:2",
+    }
+    assert found["good"] is not None
+    assert found["good"]["digest"] == "acme/web@sha256:d1"
+    assert [was["digest"] for was in found["previous"]] == ["acme/web@sha256:d3"]
+    assert found["deployment"] is not None
+    assert found["deployment"]["digest"] == "sha256:2"
+
+
 def test_a_rejection_is_told_with_its_reason_and_last_words() -> None:
     """A rejected app is not well, says why with the log, and keeps to the good revision."""
     seen = view(rejected())
     assert seen["rejection"] == {
         "revision": V2.revision,
         "image": "web:2",
+        "digest": "",
         "reason": "it exited",
         "log": ["boom"],
     }
     assert not seen["is_well"]
-    assert (seen["image"], seen["good"]) == ("web:1", {"revision": V1.revision, "image": "web:1"})
+    assert seen["good"] == {"revision": V1.revision, "image": "web:1", "digest": ""}
+    assert seen["image"] == "web:1"
     dead = next(r for r in seen["replicas"] if r["role"] == "rejected")
     assert (dead["state"], dead["exit_code"], dead["log"]) == ("exited", 3, ["boom"])
     assert seen["advice"] is not None

@@ -139,10 +139,16 @@ class DesiredFile:
 
     def _accept(self, desired: Desired) -> None:
         self._vault.keep(desired.contents)  # first: who is woken may need them
-        before, self._state = self._state, DesiredState(apps=desired.apps)
+        before = self._state
+        self._state = DesiredState(apps=desired.apps, polls=desired.polls)
         self.warnings = desired.warnings
         names = before.apps.keys() | desired.apps.keys()
-        changed = [name for name in names if before.apps.get(name) != desired.apps.get(name)]
+        changed = [
+            name
+            for name in names
+            if before.apps.get(name) != desired.apps.get(name)
+            or before.polls.get(name) != desired.polls.get(name)
+        ]
         if changed or before.error is not None or not before.is_known:
             log.info("desired.accepted", apps=len(desired.apps), changed=sorted(changed))
         for warning in desired.warnings:

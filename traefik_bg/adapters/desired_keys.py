@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from traefik_bg.adapters.compose_keys import LATER, refusal
+from traefik_bg.adapters.compose_keys import refusal
 
 _OF_FILE = {"compose": "belongs to an app: compose: {file: …, service: …}"}
 
@@ -23,7 +23,7 @@ _OF_APP = {
     "compose": "belongs to an app: the defaults are below all of them anyway",
     "before": "belongs under hooks",
     "after_cutover": "belongs under hooks",
-    "update": LATER,
+    "poll": "belongs under update",
     "analysis": "belongs under rollout",
     "preview": "belongs under rollout",
     "sessions": "belongs under rollout",
@@ -32,7 +32,7 @@ _OF_APP = {
 
 _OF_ROLLOUT = {
     "compose": "belongs to an app",
-    "update": LATER,
+    "update": "belongs to the app",
     "checks": "belongs under analysis",
     "until": "belongs to a step",
     "max_error_ratio": "belongs under analysis",

@@ -40,6 +40,8 @@ class Desired:
     warnings: tuple[str, ...] = ()
     contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """What the secrets and configs hold, by the digests the specs have."""
+    polls: Mapping[AppName, float] = field(default_factory=dict)
+    """Seconds between questions what the tag of an app's image means."""
 
 
 def read_desired(
@@ -74,6 +76,7 @@ class _Reading:
         self._warnings = documents.warnings
         self._declared = Declared(documents, self._found)
         self._outside = Outside(documents)
+        self._polls: dict[AppName, float] = {}
 
     def desired(self) -> Desired:
         defaults = self._defaults(self._found)
@@ -89,6 +92,7 @@ class _Reading:
             apps={name: spec for name, spec in specs.items() if spec is not None},
             warnings=tuple(dict.fromkeys(self._warnings)),
             contents=self._declared.contents,
+            polls=self._polls,
         )
 
     # --- apps -------------------------------------------------------------------------------------
@@ -143,6 +147,8 @@ class _Reading:
             self._warnings.append(str(place.mistake(said)))
         settings = self._outside.brought(settings, entry)
         spec = spec_of(name, settings, self._declared)
+        if settings.update is not None:
+            self._polls[spec.name] = settings.update.poll
         try:
             check_settings(spec)
         except SpecRefused as error:

@@ -38,7 +38,9 @@ from traefik_bg.adapters.desired_values import (
     text,
 )
 from traefik_bg.core.model import Protocol
+from traefik_bg.core.tags import why_not_followed
 
+SHORTEST_POLL = 10.0  # seconds; registries count questions, and some of them refuse too many
 MAX_REPLICAS = 1000  # one Linux bridge, and so one Docker network, takes 1023 containers
 
 _DOMAIN = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
@@ -112,6 +114,27 @@ class HealthSettings(Strict):
         return self
 
 
+# --- update ---------------------------------------------------------------------------------------
+
+
+class UpdateSettings(Strict):
+    """How the tag of the image is followed."""
+
+    poll: PositiveSeconds = Field(
+        description="how often its registry is asked what the tag means, such as 5m"
+    )
+
+    @model_validator(mode="after")
+    def _is_polite(self) -> Self:
+        if self.poll < SHORTEST_POLL:
+            raise contradiction(
+                f"poll: asks the registry more often than every {SHORTEST_POLL:g}s; to deploy at "
+                "once, have whoever pushes say so: POST /api/apps/APP/update",
+                "poll",
+            )
+        return self
+
+
 # --- the app --------------------------------------------------------------------------------------
 
 
@@ -155,7 +178,18 @@ class AppSettings(ContainerSettings):
     """One app: what runs, where requests come from, when it is healthy, how it is replaced."""
 
     own_keys = frozenset(
-        {"image", "port", "replicas", "route", "health", "rollout", "hooks", "hold", "adopt"}
+        {
+            "image",
+            "port",
+            "replicas",
+            "route",
+            "health",
+            "rollout",
+            "hooks",
+            "update",
+            "hold",
+            "adopt",
+        }
     )
 
     image: Annotated[Text, AfterValidator(_image)] = Field(
@@ -171,6 +205,7 @@ class AppSettings(ContainerSettings):
     health: HealthSettings = HealthSettings()
     rollout: RolloutSettings = RolloutSettings()
     hooks: HooksSettings = HooksSettings()
+    update: Annotated[UpdateSettings | None, OrOff()] = None
     hold: Switch = False
     adopt: Annotated[AdoptSettings | None, OrOff(), AlsoAs("string")] = None
     env_file: Annotated[
@@ -178,6 +213,12 @@ class AppSettings(ContainerSettings):
     ] = Field(default_factory=list)
     label_file: TextOrTexts = Field(default_factory=list)
     pull_policy: Annotated[str, BeforeValidator(_pull_policy)] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_tag_to_follow(self) -> Self:
+        if self.update is not None and (why := why_not_followed(self.image)) is not None:
+            raise contradiction(f"{why}, or write update: false", "update")
+        return self
 
     @model_validator(mode="after")
     def _has_like_routes(self) -> Self:

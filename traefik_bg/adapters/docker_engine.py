@@ -1,6 +1,6 @@
 """Docker, as the runtime needs it: what there is of ours, and the verbs that change it.
 
-The only way to containers and images. Each verb is safe to find already done, and touches a
+The only way to containers. Each verb is safe to find already done, and touches a
 container by its id, only after Docker's description of that very id has shown our instance's label
 (law S6): a name can change hands at any moment, an id cannot.
 """
@@ -29,7 +29,7 @@ from traefik_bg.adapters.docker_errors import (
 from traefik_bg.adapters.docker_events import EventStream
 from traefik_bg.adapters.docker_filling import Filling
 from traefik_bg.adapters.docker_hooks import as_hook, hook_labels
-from traefik_bg.adapters.docker_images import has_image, image_digest, pull_image
+from traefik_bg.adapters.docker_images import DockerImages
 from traefik_bg.adapters.docker_inventory import Inventory
 from traefik_bg.adapters.docker_log_lines import printable
 from traefik_bg.adapters.docker_logs import DockerLogs
@@ -58,7 +58,7 @@ _Description = Mapping[str, Any]
 
 
 class DockerEngine:
-    """Implements the ports `Engine` and `Images`; as a context manager it listens to events too."""
+    """Implements the port `Engine`; as a context manager it listens to events too."""
 
     def __init__(
         self,
@@ -80,6 +80,8 @@ class DockerEngine:
         self._events: EventStream | None = None
         self.logs = DockerLogs(self._docker, instance)
         """What the containers print."""
+        self.images = DockerImages(self._docker)
+        """The images they are made from."""
 
     async def __aenter__(self) -> Self:
         self._events = EventStream(
@@ -276,40 +278,6 @@ class DockerEngine:
             if error.status_code == requests.codes.conflict:
                 raise Conflict(f"{name} cannot be removed now: {spoken(error)}") from error
             raise unexpected(error, f"remove {name}") from error
-
-    # --- images -----------------------------------------------------------------------------------
-
-    async def has(self, image: str) -> bool:
-        """Tell whether the image is on this machine.
-
-        Raises:
-            EngineUnavailable: Docker did not answer.
-        """
-        try:
-            return await self._ask(lambda docker: has_image(docker, image))
-        except APIError as error:
-            raise unexpected(error, f"look for image {image}") from error
-
-    async def digest(self, image_id: str) -> str:
-        """Return where an image of this machine can be had again; empty: nowhere.
-
-        Raises:
-            EngineUnavailable: Docker did not answer.
-        """
-        try:
-            return await self._ask(lambda docker: image_digest(docker, image_id))
-        except APIError as error:
-            raise unexpected(error, f"inspect image {image_id}") from error
-
-    async def pull(self, image: str) -> None:
-        """Bring the image here.
-
-        Raises:
-            EngineUnavailable: Docker or the registry did not answer.
-            ImageNotFound: there is no such image.
-            ImageDenied: the registry wants a login.
-        """
-        await self._docker.call(lambda docker: pull_image(docker, image), within=None, is_slow=True)
 
     # --- steps ------------------------------------------------------------------------------------
 

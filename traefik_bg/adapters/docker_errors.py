@@ -105,7 +105,7 @@ def refused_start(error: APIError, name: str) -> TraefikBgError:
     return _refused(error, f"start {name}", words)
 
 
-def refused_pull(words: str, image: str, registry: str) -> TraefikBgError:
+def refused_pull(words: str, image: str, registry: str, *, doing: str = "pulled") -> TraefikBgError:
     """Return what it means that an image could not be pulled; `words` are Docker's."""
     lower = words.lower()
     for name in (image, parse_repository_tag(image)[0]):
@@ -119,11 +119,11 @@ def refused_pull(words: str, image: str, registry: str) -> TraefikBgError:
             f" log in with `{login}` as the user this service runs as ({words})"
         )
     if any(sign in lower for sign in _UNREACHED):
-        return EngineUnavailable(f"image {image} could not be pulled now: {words}")
+        return EngineUnavailable(f"image {image} could not be {doing} now: {words}")
     if any(sign in lower for sign in _ABSENT):
         return ImageNotFound(f"image {image} is not in its registry: {words}")
     passing = _passing(words)
-    return EngineUnavailable(f"image {image} could not be pulled now: {passing or words}")
+    return EngineUnavailable(f"image {image} could not be {doing} now: {passing or words}")
 
 
 def is_gone(error: APIError) -> bool:

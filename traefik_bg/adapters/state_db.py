@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -28,10 +28,12 @@ from traefik_bg.adapters.state_db_history import JournalEntry, PastDeployment
 from traefik_bg.core.actions import Ending
 from traefik_bg.core.model import AppName
 from traefik_bg.core.record import Record
+from traefik_bg.core.tags import KnownTag
 
 NAME = "state.db"
 
 _RECORD = TypeAdapter(Record)
+_TAG = TypeAdapter(KnownTag)
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,8 @@ class StateDb:
         self._file = StateFile(self._path, self._refill)
         self._records: dict[AppName, Record] | None = None
         """None until they have been read."""
+        self._tags: dict[AppName, KnownTag] | None = None
+        """The same."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state-db")
 
     @property
@@ -114,25 +118,69 @@ class StateDb:
 
     def _refill(self, connection: sqlite3.Connection) -> None:
         """Write what memory knows into a database that was just opened."""
-        if self._records is None:
-            return
-        connection.execute("DELETE FROM records")
-        for app, record in self._records.items():
-            _write_record(connection, app, record)
+        if self._records is not None:
+            connection.execute("DELETE FROM records")
+            for app, record in self._records.items():
+                _write_record(connection, app, record)
+        if self._tags is not None:
+            connection.execute("DELETE FROM tags")
+            for app, tag in self._tags.items():
+                _write_tag(connection, app, tag)
 
-    # --- history ----------------------------------------------------------------------------------
+    # --- tags -------------------------------------------------------------------------------------
 
-    async def note(self, app: AppName, sentence: str) -> None:
-        """Add a sentence to the app's history."""
+    async def tags(self) -> Mapping[AppName, KnownTag]:
+        """Return what the tags of apps were last known to mean."""
+        return await self._in_thread(lambda: dict(self._known_tags()))
 
-        def work(connection: sqlite3.Connection) -> None:
-            history.note(connection, app, sentence, _now())
+    async def save_tag(self, app: AppName, tag: KnownTag | None) -> None:
+        """Remember, durably, what the tag of an app means; None: forget it."""
 
+        def written() -> None:
+            known = self._known_tags()
+            if known.get(app) == tag:
+                return
+            self._file.write(lambda connection: _write_tag(connection, app, tag))
+            if tag is None:
+                del known[app]
+            else:
+                known[app] = tag
+
+        await self._in_thread(written)
+
+    # --- images -----------------------------------------------------------------------------------
+
+    async def pulled(self) -> Mapping[str, frozenset[str]]:
+        """Return the images that we brought here, by Docker's IDs, and the names they came by."""
+        return await self._in_thread(lambda: self._file.read(_read_pulled))
+
+    async def save_pulled(self, image_id: str, name: str) -> None:
+        """Remember, durably, that we brought an image here."""
+        statement = "INSERT OR REPLACE INTO pulled VALUES (?, ?)"
+        await self._write(lambda connection: connection.execute(statement, (image_id, name)))
+
+    async def forget_pulled(self, image_id: str) -> None:
+        """Forget an image that is gone."""
+        statement = "DELETE FROM pulled WHERE image_id = ?"
+        await self._write(lambda connection: connection.execute(statement, (image_id,)))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
         def written() -> None:
             self._known()
             self._file.write(work)
 
         await self._in_thread(written)
+
+    def _known_tags(self) -> dict[AppName, KnownTag]:
+        if self._tags is None:
+            self._tags = self._file.read(_read_tags)
+        return self._tags
+
+    # --- history ----------------------------------------------------------------------------------
+
+    async def note(self, app: AppName, sentence: str) -> None:
+        """Add a sentence to the app's history."""
+        await self._write(lambda connection: history.note(connection, app, sentence, _now()))
 
     async def history(self, app: AppName, limit: int = 20) -> tuple[PastDeployment, ...]:
         """Return the app's deployments, the newest first.
@@ -175,4 +223,30 @@ def _records(connection: sqlite3.Connection) -> dict[AppName, Record]:
             log.exception(
                 "state.record_lost", app=app, meaning="what serves goes on serving and bakes again"
             )
+    return found
+
+
+def _write_tag(connection: sqlite3.Connection, app: AppName, tag: KnownTag | None) -> None:
+    if tag is None:
+        connection.execute("DELETE FROM tags WHERE app = ?", (app,))
+    else:
+        connection.execute(
+            "INSERT OR REPLACE INTO tags VALUES (?, ?)", (app, json.dumps(asdict(tag)))
+        )
+
+
+def _read_tags(connection: sqlite3.Connection) -> dict[AppName, KnownTag]:
+    found: dict[AppName, KnownTag] = {}
+    for app, text in connection.execute("SELECT app, tag FROM tags"):
+        try:
+            found[AppName(app)] = _TAG.validate_json(text)
+        except ValidationError:
+            log.exception("state.tag_lost", app=app, meaning="its registry is asked again")
+    return found
+
+
+def _read_pulled(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for image_id, name in connection.execute("SELECT image_id, name FROM pulled"):
+        found[image_id] = found.get(image_id, frozenset()) | {name}
     return found

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from traefik_bg.core.actions import Ending, Outcome
 from traefik_bg.core.model import AppName, RevisionId
-from traefik_bg.core.record import Deployment, Record
+from traefik_bg.core.record import Deployment, Pin, Record
 
 KEPT_SENTENCES = 500  # an app; about a hundred deployments' worth
 KEPT_DEPLOYMENTS = 200  # an app; years of them for most
@@ -31,6 +31,9 @@ class PastDeployment:
     revision: RevisionId
     image: str
     """Empty when its beginning was not recorded."""
+    digest: str
+    """What exactly ran, such as `ghcr.io/acme/web@sha256:…`, or its ID on this machine; empty:
+    nothing was seen of it."""
     started: datetime | None
     ended: datetime | None
     outcome: Outcome | None
@@ -67,6 +70,9 @@ def keep(
         before.deployment is None or begun.number != before.deployment.number
     ):
         _begin(connection, app, begun, now)
+    for pin in after.pins:
+        if pin not in before.pins:
+            _say_what_ran(connection, app, pin)
     _forget_old(connection, "deployments", app, KEPT_DEPLOYMENTS)
 
 
@@ -95,6 +101,14 @@ def _begin(
     connection.execute(
         "INSERT INTO deployments (app, number, revision, image, started) VALUES (?, ?, ?, ?, ?)",
         (app, deployment.number, deployment.revision, deployment.image, now.isoformat()),
+    )
+
+
+def _say_what_ran(connection: sqlite3.Connection, app: AppName, pin: Pin) -> None:
+    connection.execute(
+        "UPDATE deployments SET digest = ? WHERE digest = '' AND id = ("
+        "SELECT max(id) FROM deployments WHERE app = ? AND revision = ?)",
+        (pin.digest or pin.image_id, app, pin.revision),
     )
 
 
@@ -143,7 +157,7 @@ def deployments(
 ) -> tuple[PastDeployment, ...]:
     """Return the deployments of an app, the newest first."""
     rows = connection.execute(
-        "SELECT number, app, revision, image, started, ended, outcome, reason, log"
+        "SELECT number, app, revision, image, digest, started, ended, outcome, reason, log"
         " FROM deployments WHERE app = ? ORDER BY id DESC LIMIT ?",
         (app, limit),
     )
@@ -151,12 +165,13 @@ def deployments(
 
 
 def _deployment(row: Sequence[str]) -> PastDeployment:
-    number, app, revision, image, started, ended, outcome, reason, log = row
+    number, app, revision, image, digest, started, ended, outcome, reason, log = row
     return PastDeployment(
         number=int(number),
         app=AppName(app),
         revision=RevisionId(revision),
         image=image,
+        digest=digest,
         started=datetime.fromisoformat(started) if started else None,
         ended=datetime.fromisoformat(ended) if ended else None,
         outcome=Outcome(outcome) if outcome else None,

@@ -34,6 +34,22 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX journal_of_app ON journal (app, id);
     """,
+    """
+    ALTER TABLE deployments ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE tags (
+        app TEXT PRIMARY KEY,
+        tag TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE pulled (
+        image_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (image_id, name)
+    ) STRICT;
+    """,
 )
 """Each makes the version of its place from the one before; the version is SQLite's user_version."""
 

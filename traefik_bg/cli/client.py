@@ -56,6 +56,7 @@ class DeploymentAnswer(TypedDict):
     number: int
     revision: str
     image: str
+    digest: str
     started: str | None
     ended: str | None
     duration: float | None

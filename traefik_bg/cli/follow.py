@@ -227,7 +227,7 @@ class Wait:
 
     def _ended(self, view: AppView) -> Ended | None:
         desired = view["desired"]
-        if desired is None or desired["image"] != self.image:
+        if desired is None or not self._is_it(desired["image"]):
             if not self._was_desired:
                 return None
             instead = desired["image"] if desired else "nothing"
@@ -246,12 +246,16 @@ class Wait:
         count = f"{view['healthy']} of {view['wanted']} replicas healthy"
         return Ended(True, f"{revision} is good: {self.image} serves, {count}")
 
+    def _is_it(self, image: str) -> bool:
+        """Tell whether this is the image that is waited for; a followed tag has its digest too."""
+        return image == self.image or image.startswith(f"{self.image}@")
+
     def _tell(self, view: AppView, status: Status | None) -> None:
         """Say what is new."""
         desired, under_way = view["desired"], view["progress"]
         if under_way is not None and under_way["answers"]:
             self._numbers = tuple(map(progress.answers_line, under_way["answers"]))
-        if desired is not None and desired["image"] == self.image:
+        if desired is not None and self._is_it(desired["image"]):
             sentence = f"{view['phase']}: {tables.sentence(view)}"
             if view["phase"] == "paused" and view["advice"]:
                 sentence += f"; {view['advice']}"

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from traefik_bg.cli import progress
 from traefik_bg.cli.screen import clean
-from traefik_bg.cli.words import NONE, duration, replicas, table
+from traefik_bg.cli.words import DIGEST_LENGTH, NONE, duration, replicas, shortened, table
 
 if TYPE_CHECKING:
     from traefik_bg.cli.client import AppsAnswer, DeploymentAnswer, Noted
-    from traefik_bg.web.view import AppView, ReplicaView, WeightView
+    from traefik_bg.web.view import AppView, ReplicaView, TagView, WeightView
 
 BAR = 10  # characters
 WIDE_ENOUGH = 120  # columns; with fewer the sentences would be a word a line
@@ -76,10 +76,12 @@ def version(view: AppView) -> str:
     """Return the image that serves, and the one on its way."""
     deployment, good = view["deployment"], view["good"]
     if deployment is None:
-        return view["image"] or NONE
+        return shortened(view["image"]) or NONE
+    new = shortened(deployment["image"])
     if good is None or good["image"] == deployment["image"]:
-        return deployment["image"]
-    return f"{good['image']} → {_tag(deployment['image'], good['image'])}"
+        return new
+    old = shortened(good["image"])
+    return f"{old} → {_tag(new, old)}"
 
 
 def _tag(image: str, other: str) -> str:
@@ -165,11 +167,30 @@ def _fact_rows(view: AppView) -> Iterator[tuple[str, Text]]:
         yield from progress.rows(view["progress"])
     if view["routing"]["rules"]:
         yield "routes", Text(", ".join(view["routing"]["rules"]))
+    if (tag := view["tag"]) is not None:
+        yield "tag", _tag_row(tag)
+    if ran := [weight for weight in view["weights"] if "@" in weight["digest"]]:
+        yield "digest", Text("\n".join(_exactly(weight, ran) for weight in ran))
     if (good := view["good"]) is not None:
         yield "good", Text(f"{good['image']} ({good['revision']})")
     if view["previous"]:
         back = ", ".join(f"{was['image']} ({was['revision']})" for was in view["previous"])
         yield "before it", Text(back)
+
+
+def _tag_row(tag: TagView) -> Text:
+    """Return what is known of a tag that is followed."""
+    often = "asked when told to" if tag["poll"] is None else f"asked every {duration(tag['poll'])}"
+    ago = "" if tag["asked"] is None else f", last answer {duration(tag['asked'])} ago"
+    text = Text(f"{tag['image']}: {shortened('@' + tag['digest'])[1:] or NONE}; {often}{ago}")
+    if tag["trouble"]:
+        text.append(f"; {clean(tag['trouble'])}", style="yellow")
+    return text
+
+
+def _exactly(weight: WeightView, among: Sequence[WeightView]) -> str:
+    """Return what exactly has traffic; which revision that is, where several have."""
+    return weight["digest"] if len(among) == 1 else f"{weight['revision']} {weight['digest']}"
 
 
 def _traffic(view: AppView) -> Text:
@@ -237,15 +258,19 @@ def log_lines(lines: Sequence[str], most: int = LAST_LINES) -> Iterator[Text]:
 
 def history_table(deployments: Iterable[DeploymentAnswer]) -> Table:
     """Return the table of an app's deployments."""
-    made = table("#", "outcome", "version", "revision", "started", "took", "why")
-    for past in deployments:
+    told = list(deployments)
+    digests = [past["digest"].partition("@")[2] for past in told]
+    more = ("digest",) if any(digests) else ()
+    made = table("#", "outcome", "version", "revision", *more, "started", "took", "why")
+    for past, digest in zip(told, digests, strict=True):
         outcome = past["outcome"] or ("under way" if past["ended"] is None else "unknown")
         took = past["duration"]
         made.add_row(
             str(past["number"]),
             Text(outcome, style=_OUTCOMES.get(outcome, "cyan")),
-            past["image"] or NONE,
+            past["image"].partition("@")[0] or NONE,
             past["revision"],
+            *([digest.removeprefix("sha256:")[:DIGEST_LENGTH] or NONE] if more else []),
             moment(past["started"] or past["ended"]),
             NONE if took is None else duration(took),
             Text(clean(_why(past, outcome))),

@@ -6,6 +6,7 @@ from rich.console import OverflowMethod
 from rich.table import Table
 
 NONE = "-"  # stands where there is nothing to say
+DIGEST_LENGTH = 12  # hex digits of a digest where it is one column of many, as Docker shows it
 
 
 def table(*columns: str) -> Table:
@@ -16,6 +17,12 @@ def table(*columns: str) -> Table:
         overflow: OverflowMethod = "fold" if is_last else "ellipsis"
         made.add_column(column.upper(), no_wrap=not is_last, overflow=overflow)
     return made
+
+
+def shortened(image: str) -> str:
+    """Return an image's name with no more of its digest than people compare."""
+    name, at, digest = image.partition("@")
+    return f"{name}{at}{digest[: len('sha256:') + DIGEST_LENGTH]}"
 
 
 def duration(seconds: float) -> str:

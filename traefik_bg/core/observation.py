@@ -15,6 +15,8 @@ from traefik_bg.core.hooks import Moment
 from traefik_bg.core.model import ADOPTED, AppName, AppSpec, ReplicaName, RevisionId, Routing
 from traefik_bg.core.names import is_hook_of
 
+MEGABYTE = 1_000_000
+
 
 class ContainerState(StrEnum):
     """Docker's word for a container, reduced to what matters here."""
@@ -156,6 +158,26 @@ class HookRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PullProgress:
+    """How much of an image has come."""
+
+    done: int
+    """Bytes, of the layers that were not here."""
+    total: int
+    """Bytes of all of them, as far as their sizes are known."""
+    is_whole: bool = True
+    """Whether all their sizes are known."""
+
+    @property
+    def sentence(self) -> str:
+        """Return it as the end of a sentence; whole megabytes, so that its kind stays the same."""
+        done, total = round(self.done / MEGABYTE), max(1, round(self.total / MEGABYTE))
+        if self.is_whole and self.done >= self.total:
+            return f"all of {total} MB is here, unpacking"
+        return f"{min(done, total)} of {'' if self.is_whole else 'at least '}{total} MB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One look at everything that concerns one app; complete, or not made at all (law S5)."""
 
@@ -175,6 +197,8 @@ class Observation:
     """Names some Traefik may still route to, whether or not such a container exists."""
     busy: frozenset[str] = frozenset()
     """Replicas and images something is under way for."""
+    pulls: Mapping[str, PullProgress] = field(default_factory=dict)
+    """How far the images are that are being pulled, where Docker has said so."""
     cooling: Mapping[str, float] = field(default_factory=dict)
     """Replicas and images that must be left alone, and for how many seconds more."""
     refusals: Mapping[str, str] = field(default_factory=dict)

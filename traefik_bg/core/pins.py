@@ -38,6 +38,23 @@ def _hooks(seen: Observation, record: Record) -> Iterator[HookRun]:
             yield run
 
 
+def is_seen_anew(seen: Observation, record: Record) -> bool:
+    """Tell whether green can be seen, and nobody has remembered yet what it runs.
+
+    The tag may move at any moment, so its further replicas must not be made from it.
+    """
+    green = record.deployment.revision if record.deployment is not None else None
+    if green is None or pin_of(green, record) is not None:
+        return False
+    return any(replica.revision == green and replica.image_id for replica in seen.replicas)
+
+
+def contents(seen: Observation, record: Record) -> dict[RevisionId, str]:
+    """Return what exactly each revision runs or ran: where to have it, or else its ID here."""
+    found = {r.revision: r.image_digest or r.image_id for r in seen.replicas if r.image_id}
+    return found | {pin.revision: pin.digest or pin.image_id for pin in record.pins}
+
+
 def ways_to_have(spec: AppSpec, record: Record) -> tuple[str, ...]:
     """Return by what names the spec's image may be had, the exact ones first."""
     pin = pin_of(spec.revision, record)

@@ -56,7 +56,7 @@ from traefik_bg.core.hook_rules import (
     with_orphans,
 )
 from traefik_bg.core.observation import Observation
-from traefik_bg.core.pins import pinned
+from traefik_bg.core.pins import is_seen_anew, pinned
 from traefik_bg.core.record import Deployment, Record, Rejection
 from traefik_bg.core.recreate_rules import bring_back, make_way
 from traefik_bg.core.replica_rules import (
@@ -101,7 +101,7 @@ def plan(seen: Observation, remembered: Record) -> Plan:
     if decision.phase is Phase.REJECTED:
         prefix = ""  # it says so itself
     record = with_orphans(seen, record if decision.record is None else decision.record)
-    if record != remembered:  # it is saved anyway
+    if record != remembered or is_seen_anew(seen, record):  # it is saved anyway, or has to be
         record = pinned(seen, record)
     return Plan(
         reason=prefix + decision.reason,

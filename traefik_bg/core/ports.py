@@ -22,9 +22,10 @@ from traefik_bg.core.model import (
     RevisionId,
     Routing,
 )
-from traefik_bg.core.observation import Claim, ContainerState, Health
+from traefik_bg.core.observation import Claim, ContainerState, Health, PullProgress
 from traefik_bg.core.record import Record
 from traefik_bg.core.rollout import Check
+from traefik_bg.core.tags import KnownTag
 
 Wake = Callable[[AppName | None], None]
 """Say "look again" for one app, or for all (None); safe to call from the event loop at any time."""
@@ -193,6 +194,73 @@ class Images(Protocol):
         """
         ...
 
+    def progress(self, image: str) -> PullProgress | None:
+        """Return how much of an image has come that is being pulled; None: nobody has said."""
+        ...
+
+
+class ImageShelf(Images, Protocol):
+    """All images on this machine, whosever they are."""
+
+    async def ids(self) -> frozenset[str]:
+        """Return the IDs of all images on this machine.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def used(self) -> frozenset[str]:
+        """Return the IDs of the images that containers have, anybody's, whatever their state.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def image_id(self, image: str) -> str:
+        """Return Docker's ID of an image on this machine; empty: it is not here.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def remove_image(self, image_id: str, names: frozenset[str]) -> None:
+        """Remove an image that nobody has come to use beside us; gone is fine.
+
+        `names` are those it was pulled under.
+
+        Raises:
+            EngineUnavailable: Docker did not answer; it may have been removed.
+            Conflict: somebody uses it: a container, or another name.
+        """
+        ...
+
+
+class Registry(Protocol):
+    """Where images come from, asked through Docker, which knows how to reach it."""
+
+    async def tag_digest(self, image: str) -> str:
+        """Return the digest that an image's tag means in its registry now.
+
+        Raises:
+            EngineUnavailable: Docker or the registry did not answer.
+            ImageNotFound: there is no such image.
+            ImageDenied: the registry wants a login.
+        """
+        ...
+
+    async def known_digests(self, image: str) -> frozenset[str]:
+        """Return under which digests registries know an image of this machine.
+
+        None of them when it is not here, or was never in a registry.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingState:
@@ -261,7 +329,7 @@ class Router(Protocol):
 
 
 class Store(Protocol):
-    """The memory: one record an app, and a history for people."""
+    """The memory: one record an app, a history for people, and what else must not be guessed."""
 
     async def record(self, app: AppName) -> Record:
         """Return what is remembered of an app; an empty record when nothing is.
@@ -300,6 +368,46 @@ class Store(Protocol):
 
         Raises:
             StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    async def tags(self) -> Mapping[AppName, KnownTag]:
+        """Return what the tags of apps were last known to mean.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    async def pulled(self) -> Mapping[str, frozenset[str]]:
+        """Return the images that we brought here, by Docker's IDs, and the names they came by.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    async def save_pulled(self, image_id: str, name: str) -> None:
+        """Remember, durably, that we brought an image here.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def forget_pulled(self, image_id: str) -> None:
+        """Forget an image that is gone.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def save_tag(self, app: AppName, tag: KnownTag | None) -> None:
+        """Remember, durably, what the tag of an app means; None: forget it.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
         """
         ...
 
@@ -371,6 +479,10 @@ class DesiredState:
     """Why the newest file is not in force; `apps` is then the last good one."""
     is_known: bool = True
     """False: no good file has been read yet, so nothing may be concluded from an absent app."""
+    polls: Mapping[AppName, float] = field(default_factory=dict)
+    """Seconds between questions what the tag of an app's image means; absent: it is not asked."""
+    unknown: Mapping[AppName, str] = field(default_factory=dict)
+    """Apps that are wanted, of which it is not known yet as what; and what that waits for."""
 
 
 class DesiredSource(Protocol):

@@ -33,6 +33,8 @@ close after 1 s (the generated serversTransport says so), and a request may spen
 Traefik's middlewares before it is connected at all."""
 LOOK_WHILE_DRAINING = 0.25
 """Seconds between looks at open connections."""
+LOOK_WHILE_PULLING = 1.0
+"""Seconds between looks at how much of an image has come: for people."""
 LOOK_AGAIN_AT_ONCE = 0.02
 """Seconds until a look that lacked something is made anew."""
 
@@ -192,12 +194,19 @@ def pull(s: Situation, target: AppSpec) -> Decision | None:
     if s.seen.images.get(image, True):
         return None
     if image in s.seen.busy:
-        return Decision(reason=f"pulling {image}", phase=Phase.PULLING)
+        progress = s.seen.pulls.get(image)
+        far = "" if progress is None else f": {progress.sentence}"
+        return Decision(
+            reason=f"pulling {image}{far}", phase=Phase.PULLING, recheck_after=LOOK_WHILE_PULLING
+        )
     if image in s.seen.cooling:
         said = _trouble(s, image) or f"{image} could not be pulled"
         return Decision(reason=f"{said}; trying again", phase=Phase.PULLING)
     return Decision(
-        reason=f"pulling {image}", phase=Phase.PULLING, actions=(PullImage(image=image),)
+        reason=f"pulling {image}",
+        phase=Phase.PULLING,
+        actions=(PullImage(image=image),),
+        recheck_after=LOOK_WHILE_PULLING,
     )
 
 

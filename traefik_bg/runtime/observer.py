@@ -21,7 +21,13 @@ from traefik_bg.core.model import (
     RevisionId,
     Routing,
 )
-from traefik_bg.core.observation import ContainerState, Health, Observation, Replica
+from traefik_bg.core.observation import (
+    ContainerState,
+    Health,
+    Observation,
+    PullProgress,
+    Replica,
+)
 from traefik_bg.core.pins import ways_to_have
 from traefik_bg.core.ports import (
     ConnectionCounter,
@@ -127,6 +133,7 @@ class Observer:
             images=await self._images_seen(desired, record, containers),
             routable=routing.routable,
             busy=busy,
+            pulls=self._pulls(busy),
             cooling=self._operations.cooling,
             refusals=self._refusals(routing),
             failures=self._operations.failures,
@@ -191,6 +198,11 @@ class Observer:
             claims=container.claims,
             defines=container.defines,
         )
+
+    def _pulls(self, busy: frozenset[str]) -> dict[str, PullProgress]:
+        """Return how far the pulls are that are under way for this app."""
+        found = {about: self._images.progress(about) for about in busy}
+        return {image: progress for image, progress in found.items() if progress is not None}
 
     async def _digest(self, image_id: str) -> str:
         """Return where an image can be had again, asked once: a content never changes."""

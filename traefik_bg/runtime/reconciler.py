@@ -199,12 +199,14 @@ class Reconciler:
         """Return what is wanted of this app.
 
         Raises:
-            Unavailable: no desired state has been read yet, so an absent app means nothing.
+            Unavailable: no desired state has been read yet, or it is not known yet what it means.
         """
         state = self._parts.source.current()
         self.status.desired_error = state.error
         if not state.is_known:
             raise Unavailable(state.error or "the desired state has not been read yet")
+        if (asking := state.unknown.get(self._app)) is not None:
+            raise Unavailable(asking)
         return state.apps.get(self._app)
 
     async def _look_again(self) -> Observation:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from traefik_bg.core.actions import Outcome
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.model import AppName, RevisionId
+from traefik_bg.core.tags import TagStatus
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.runtime.transcript import Transcript, Wanted
 from traefik_bg.web.problem import Kind, Problem
@@ -46,6 +47,11 @@ class PastDeployment(Protocol):
     @property
     def image(self) -> str:
         """The image it came from; empty when its beginning was not recorded."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """What exactly ran, or its ID on this machine; empty: nothing was seen of it."""
         ...
 
     @property
@@ -125,6 +131,19 @@ class Service(Protocol):
         """
         ...
 
+    async def update(self, app: AppName) -> str:
+        """Ask at once what the tag of an app means; returns the sentence to answer.
+
+        Raises:
+            CommandRefused: there is no tag to follow, or no such image.
+            Unavailable: the registry did not answer.
+        """
+        ...
+
+    def tag(self, app: AppName) -> TagStatus | None:
+        """Return what is known of an app's tag; None: it is not followed."""
+        ...
+
     async def history(self, app: AppName, limit: int) -> Sequence[PastDeployment]:
         """Return the app's deployments, the newest first.
 
@@ -186,6 +205,7 @@ class Api:
         app.router.add_get(one, self.app)
         app.router.add_get(f"{one}/history", self.history)
         app.router.add_post(f"{one}/deploy", self.deploy)
+        app.router.add_post(f"{one}/update", self.update)
         app.router.add_post(f"{one}/{{verb:{'|'.join(Verb)}}}", self.command)
 
     # --- questions --------------------------------------------------------------------------------
@@ -225,6 +245,11 @@ class Api:
         app = self._status(request).app
         sentence = await self._service.deploy(app, order.image)
         return web.json_response({"app": app, "image": order.image, "sentence": sentence})
+
+    async def update(self, request: web.Request) -> web.Response:
+        """Ask what the tag of an app means now; whatever the body says, as registries send any."""
+        app = self._status(request).app
+        return web.json_response({"app": app, "sentence": await self._service.update(app)})
 
     async def command(self, request: web.Request) -> web.Response:
         """Have an app obey a command."""
@@ -268,7 +293,8 @@ class Api:
     def _view(self, status: AppStatus) -> AppView:
         """Return the view of an app, with what is known of the desired state by now."""
         known = replace(status, desired_error=self._service.desired_error)
-        return app_view(known, asyncio.get_running_loop().time())
+        tag = self._service.tag(status.app)
+        return app_view(known, asyncio.get_running_loop().time(), tag)
 
 
 def status_of(service: Service, request: web.Request) -> AppStatus:
@@ -320,6 +346,7 @@ def _deployment(past: PastDeployment) -> dict[str, object]:
         "number": past.number,
         "revision": past.revision,
         "image": past.image,
+        "digest": past.digest,
         "started": _date(past.started),
         "ended": _date(past.ended),
         "duration": duration,

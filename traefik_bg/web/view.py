@@ -10,7 +10,7 @@ is given away is named here, one field at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import TypedDict
@@ -18,8 +18,10 @@ from typing import TypedDict
 from traefik_bg.core.actions import Phase, counted_down
 from traefik_bg.core.model import AppSpec, RevisionId, Routing, Share
 from traefik_bg.core.observation import Observation, Replica
+from traefik_bg.core.pins import contents
 from traefik_bg.core.record import Deployment, Rejection
 from traefik_bg.core.situation import Situation
+from traefik_bg.core.tags import TagStatus
 from traefik_bg.runtime.orders import Undone
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.web.advice import advice
@@ -43,6 +45,9 @@ class VersionView(TypedDict):
 
     revision: str
     image: str
+    digest: str
+    """What exactly it ran, such as `ghcr.io/acme/web@sha256:…`; the image's ID where it was never
+    in a registry; empty when nobody has seen it."""
 
 
 class DesiredView(VersionView):
@@ -116,6 +121,20 @@ class UndoneView(TypedDict):
     """The service's own clock, to tell one from another."""
 
 
+class TagView(TypedDict):
+    """A tag that is followed."""
+
+    image: str
+    digest: str
+    """What it meant when its registry last said so; empty: nobody has said yet."""
+    poll: float | None
+    """Seconds between two questions; None: it is asked only when somebody says so."""
+    asked: float | None
+    """Seconds since the last answer; None: there has been none since the service was started."""
+    trouble: str | None
+    """Why the last question had no answer."""
+
+
 class AppView(TypedDict):
     """Everything about one app."""
 
@@ -150,16 +169,18 @@ class AppView(TypedDict):
     previous: list[VersionView]
     is_paused: bool
     undone: UndoneView | None
+    tag: TagView | None
+    """None: it is not followed."""
 
 
-def app_view(status: AppStatus, now: float) -> AppView:
+def app_view(status: AppStatus, now: float, tag: TagStatus | None = None) -> AppView:
     """Return what people may know of an app at this time of the loop."""
     age = _since(status.looked_at, now)
     left = None if status.left is None else max(0.0, status.left - _since(status.said_at, now))
     seen = status.seen or Observation(app=status.app, desired=None)
     fed = 0.0 if left is None else age
     s = Situation(seen=_aged(seen, age, fed=fed), record=status.record)
-    images = _images(s)
+    images, ran = _images(s), contents(s.seen, s.record)
     replicas = _counted_replicas(s)
     target = s.target or s.record.good
     return AppView(
@@ -175,18 +196,19 @@ def app_view(status: AppStatus, now: float) -> AppView:
         advice=advice(status, s),
         healthy=sum(replica.is_healthy for replica in replicas),
         wanted=_wanted(s, replicas),
-        weights=[_weight(s, share, images) for share in s.routed.shares],
+        weights=[_weight(s, share, images, ran) for share in s.routed.shares],
         replicas=[_replica(s, replica) for replica in s.replicas],
         routing=_routing(status, age),
-        desired=_desired(s.seen.desired),
+        desired=_desired(s.seen.desired, ran),
         desired_error=status.desired_error,
-        deployment=_deployment(s.record.deployment),
+        deployment=_deployment(s.record.deployment, ran),
         progress=progress_view(s, status.phase, _roles(s)),
-        rejection=_rejection(s.record.rejection, images) if s.is_rejected else None,
-        good=_version(s.record.good),
-        previous=[VersionView(revision=p.revision, image=p.image) for p in s.record.previous],
+        rejection=_rejection(s.record.rejection, images, ran) if s.is_rejected else None,
+        good=None if s.record.good is None else _version(s.record.good, ran),
+        previous=[_version(spec, ran) for spec in s.record.previous],
         is_paused=s.record.paused,
         undone=_undone(status.undone),
+        tag=None if tag is None else _tag(tag, now),
     )
 
 
@@ -255,20 +277,25 @@ def _images(s: Situation) -> dict[RevisionId, str]:
     return images
 
 
-def _version(spec: AppSpec | None) -> VersionView | None:
-    return None if spec is None else VersionView(revision=spec.revision, image=spec.image)
+_Texts = Mapping[RevisionId, str]
 
 
-def _desired(spec: AppSpec | None) -> DesiredView | None:
+def _version(spec: AppSpec, ran: _Texts) -> VersionView:
+    digest = ran.get(spec.revision, "")
+    return VersionView(revision=spec.revision, image=spec.image, digest=digest)
+
+
+def _desired(spec: AppSpec | None, ran: _Texts) -> DesiredView | None:
     if spec is None:
         return None
-    return DesiredView(revision=spec.revision, image=spec.image, replicas=spec.replicas)
+    return DesiredView(**_version(spec, ran), replicas=spec.replicas)
 
 
-def _weight(s: Situation, share: Share, images: dict[RevisionId, str]) -> WeightView:
+def _weight(s: Situation, share: Share, images: _Texts, ran: _Texts) -> WeightView:
     return WeightView(
         revision=share.revision,
         image=images.get(share.revision, ""),
+        digest=ran.get(share.revision, ""),
         role=_role(s, share.revision, is_routed=True),
         weight=share.weight,
         replicas=len(share.servers),
@@ -330,13 +357,14 @@ def _routing(status: AppStatus, age: float) -> RoutingView:
     )
 
 
-def _deployment(deployment: Deployment | None) -> DeploymentView | None:
+def _deployment(deployment: Deployment | None, ran: _Texts) -> DeploymentView | None:
     if deployment is None:
         return None
     return DeploymentView(
         number=deployment.number,
         revision=deployment.revision,
         image=deployment.image,
+        digest=ran.get(deployment.revision, ""),
         blue=deployment.blue,
     )
 
@@ -349,12 +377,23 @@ def _undone(undone: Undone | None) -> UndoneView | None:
     )
 
 
-def _rejection(rejection: Rejection | None, images: dict[RevisionId, str]) -> RejectionView | None:
+def _tag(tag: TagStatus, now: float) -> TagView:
+    return TagView(
+        image=tag.image,
+        digest=tag.digest,
+        poll=tag.every,
+        asked=None if tag.asked_at is None else round(_since(tag.asked_at, now), 3),
+        trouble=tag.trouble,
+    )
+
+
+def _rejection(rejection: Rejection | None, images: _Texts, ran: _Texts) -> RejectionView | None:
     if rejection is None:
         return None
     return RejectionView(
         revision=rejection.revision,
         image=images.get(rejection.revision, ""),
+        digest=ran.get(rejection.revision, ""),
         reason=rejection.reason,
         log=list(rejection.log),
     )
