@@ -87,6 +87,8 @@ class FaultyWorld(World):
     """A hook that is told to end says that all is well."""
     hooks_started: set[ReplicaName] = field(default_factory=set)
     """Truth: every hook that was started, since nothing was forgotten."""
+    hooks_of_lost_records: set[ReplicaName] = field(default_factory=set)
+    """Truth: hooks that were told to start before all was forgotten, and have not started yet."""
     hooks_began: dict[ReplicaName, float] = field(default_factory=dict)
     """Truth: when each hook began."""
     hooks_done: set[RevisionId] = field(default_factory=set)
@@ -242,7 +244,9 @@ class FaultyWorld(World):
             case RunHook(name=name) if name in self.hooks:
                 if self.hooks[name].state is ContainerState.CREATED:
                     self._check_hook_begins(name, told_at)
-                    self.hooks_started.add(name)
+                    if name not in self.hooks_of_lost_records:
+                        self.hooks_started.add(name)
+                    self.hooks_of_lost_records.discard(name)
                     self.hooks_began[name] = self.now
                 super().apply(action)
             case StopReplica(name=name) if name in self.hooks:
@@ -347,6 +351,7 @@ class FaultyWorld(World):
         """Forget the record, as a deleted state.db does."""
         self.record = Record()
         self.hooks_started.clear()
+        self.hooks_of_lost_records = set(self._starting_hooks)
         self.rejected.clear()
         self.promoted = None
 
