@@ -6,7 +6,7 @@ have labels of their own; with checkers that know whose they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -52,13 +52,24 @@ class AdoptingWorld(FaultyWorld):
             return False
         return concerns(replica.revision, replica.state, self.record)
 
+    started_by_others: dict[ReplicaName, float] = field(default_factory=dict)
+    """Truth: when others last started each of theirs."""
+
+    def _check_hook_begins(self, name: ReplicaName, told_at: float) -> None:
+        """Check it beside what ran when it was told to begin: others ask nobody."""
+        everything = self.replicas
+        later = {each for each, at in self.started_by_others.items() if at >= told_at}
+        self.replicas = {each: r for each, r in everything.items() if each not in later}
+        super()._check_hook_begins(name, told_at)
+        self.replicas = everything
+
     def others_start(self, name: ReplicaName, *claims: Claim) -> None:
         """Let others start a container of theirs, or make it anew."""
         self.replicas[name] = Replica(
             name=name, revision=ADOPTED, number=1, state=ContainerState.RUNNING, address=name,
             health=Health.HEALTHY, claims=claims,
         )  # fmt: skip
-        self.unrouted_since[name] = self.now
+        self.unrouted_since[name] = self.started_by_others[name] = self.now
 
     @property
     def _theirs(self) -> list[Replica]:

@@ -91,6 +91,9 @@ SPECS = [
     judged(ERRS, 10, 50),
     judged(ERRS),
     app("web:3", rollout=Rollout(
+        bake=5.0, drain=5.0, analysis=replace(LIMITS, inconclusive=Inconclusive.REJECT),
+    )),
+    app("web:3", rollout=Rollout(
         steps=(Step(weight=25, pause=5.0, needs_approval=True), Step(weight=50, pause=5.0)),
         bake=5.0, drain=5.0, preview=Preview(header=("X-Preview", "green")),
     )),
@@ -133,6 +136,7 @@ THEMES = [
     [spec for spec in SPECS if spec.rollout.steps or spec.image == "web:1"],
     [spec for spec in SPECS if spec.rollout.strategy is Strategy.RECREATE],
     [spec for spec in SPECS if spec.hooks or spec.image == "web:1"],
+    [spec for spec in SPECS if spec.rollout.analysis or spec.image == "web:1"],
 ]
 """What a walk is about: among few wishes each is met in more ways than among all of them."""
 
