@@ -207,7 +207,7 @@ async def test_a_label_that_would_keep_requests_is_told_before_anything_is_done(
         scene.start_service()
         said = await scene.until(lambda app: app["phase"] == "blocked")
         assert not said["is_well"]
-        assert "write a route with this rule and priority: 501" in said["reason"]
+        assert "priority: 501 or more" in said["reason"]
         assert docker("inspect", "-f", "{{.State.Running}}", old(scene)) == "true"
         scene.want("v2", environment=QUICK, adopt=old(scene), route={"host": HOST, "priority": 501})
         await scene.until_settled("v2")

@@ -22,6 +22,7 @@ def folder(tmp_path: Path) -> Folder:
         ("{container: [web-b, web-a]}", Adoption(containers=("web-a", "web-b"))),
         ("{project: shop, service: web, port: 80}",
          Adoption(project="shop", service="web", port=80)),
+        ("{container: web, moved: [b, a, b]}", Adoption(containers=("web",), moved=("a", "b"))),
         ("false", None),
     ],
 )  # fmt: skip

@@ -352,6 +352,8 @@ class FaultyWorld(World):
         self.record = Record()
         self.hooks_started.clear()
         self.hooks_of_lost_records = set(self._starting_hooks)
+        if self.hooks_obey:  # nobody knows any more who was told to end: what they say counts
+            self.hooks_done |= {run.revision for run in self.hooks.values()}
         self.rejected.clear()
         self.promoted = None
 
@@ -646,7 +648,8 @@ class FaultyWorld(World):
         self._check_evidence(spec, had)
         analysis, evidence = spec.rollout.analysis, self.observe().evidence
         is_strict = analysis is not None and analysis.inconclusive is Inconclusive.REJECT
-        if analysis is None or waived or not is_strict:
+        is_blind = had == 0 and spec.rollout.mirror is None  # nobody has asked green anything
+        if analysis is None or waived or not is_strict or is_blind:
             return
         figures = evidence.figures.get(spec.revision, Figures()) if evidence else Figures()
         has_enough = figures.requests >= analysis.min_requests

@@ -23,7 +23,7 @@ from traefik_bg.core.model import (
     Share,
 )
 from traefik_bg.core.observation import Claim, ContainerState, Health, Replica
-from traefik_bg.core.record import Deployment, Record, Rejection
+from traefik_bg.core.record import Deployment, Record
 from traefik_bg.core.rollout import Rollout, Strategy
 
 GREEN = app("web:2", adopt=Adoption(project="shop", service="web"))
@@ -129,8 +129,8 @@ def test_nothing_is_begun_while_a_label_would_keep_its_requests(spec: AppSpec) -
     assert (made.actions, made.phase) == ((), Phase.BLOCKED)
     assert made.reason == (
         "shop-web-1 cannot be replaced without loss: its label's router web "
-        "(Host(`web.example`), priority 900) has requests that no route of the app takes; write "
-        "a route with this rule and priority: 901, on the same entry points"
+        "(Host(`web.example`)) has requests that no route of the app takes; write a route with "
+        "this rule, priority: 901 or more, entry points as there (none named), and without tls"
     )
 
 
@@ -194,25 +194,34 @@ def test_it_is_stopped_after_the_deployment_and_stays() -> None:
         for n, name in enumerate(ReplicaName(f"web-{G}-{n}") for n in (0, 1))
     )
     published = routing((GREEN, 100))
-    stopped = decided(green, BOTH, record=good(GREEN), wanted=GREEN, published=published)
+    record = good(GREEN, adopted=("shop-web-1", "shop-web-2"))
+    stopped = decided(green, BOTH, record=record, wanted=GREEN, published=published)
     assert [a for a in stopped.actions if isinstance(a, StopReplica)] == [
         StopReplica(name=ReplicaName("shop-web-1")),
         StopReplica(name=ReplicaName("shop-web-2")),
     ]
     rest = tuple(replace(r, state=ContainerState.EXITED, address="") for r in BOTH)
+    later = decided(green, BOTH, record=good(GREEN), wanted=GREEN, published=published)
+    assert later.actions == (), "what others start again when it is over is theirs"
+    loading = decided(green, BOTH, record=record, wanted=GREEN, published=published,
+                      stands_for=None)  # fmt: skip
+    assert loading.actions == (), "Traefik may still route by the labels"
+    young = decided(green, BOTH, record=record, wanted=GREEN, published=published, stands_for=0.5)
+    assert young.actions == (), "it had requests until a moment ago"
     settled = decided(green, rest, record=good(GREEN), wanted=GREEN, published=published)
     assert (settled.actions, settled.phase) == ((), Phase.SETTLED)
 
 
-def test_what_has_ended_is_seen_only_while_traffic_could_return_to_it() -> None:
-    """Somebody's old containers are nobody's business; those that we stopped for green are."""
-    ended, runs = ContainerState.EXITED, ContainerState.RUNNING
-    rejection = Rejection(spec="x", revision=G, reason="HTTP 503", blue=ADOPTED)
-    assert concerns(ADOPTED, runs, Record())
-    assert not concerns(ADOPTED, ended, Record())
-    assert concerns(ADOPTED, ended, under_way())
-    assert concerns(ADOPTED, ended, Record(rejection=rejection))
-    assert concerns(G, ended, Record())
+def test_what_others_stopped_before_or_start_later_is_theirs() -> None:
+    """Seen is what runs while no version is good, and what ran then, to its end."""
+    ended, runs, name = ContainerState.EXITED, ContainerState.RUNNING, ReplicaName("shop-web-1")
+    found = Record(adopted=(name,))
+    assert concerns(name, runs, Record())
+    assert concerns(name, ContainerState.RESTARTING, Record())
+    assert not concerns(name, ended, Record())
+    assert concerns(name, ended, found)
+    assert concerns(name, runs, good(GREEN, adopted=(name,)))
+    assert not concerns(name, runs, good(GREEN))
 
 
 def test_a_rejected_green_gives_everything_back_to_it() -> None:
@@ -240,3 +249,39 @@ def test_nothing_is_begun_until_it_is_known_whether_it_answers() -> None:
     assert (made.actions, made.reason) == ((), "waiting for the first answer of shop-web-1")
     for other in (replace(new, address=""), replace(new, age=60.0)):
         assert decided((other,), record=Record(), wanted=GREEN).actions
+
+
+def test_what_we_cannot_reach_serves_on_by_its_labels() -> None:
+    """Our probe fails for long, green is not there yet, and it is not stopped (S2)."""
+    sick = theirs(health=Health.UNHEALTHY, age=500.0, claims=())
+    made = decided((sick,), record=under_way(), wanted=GREEN, images={"web:2": False})
+    assert not [a for a in made.actions if isinstance(a, StopReplica)]
+
+
+def test_without_an_address_nothing_is_routed() -> None:
+    """Docker calls it healthy in a network that is not ours (S1)."""
+    made = decided((theirs(address=""),), record=Record(), wanted=GREEN)
+    assert not [a for a in made.actions if isinstance(a, PublishRouting)]
+
+
+def test_it_listens_where_its_labels_say_and_stays_there_when_the_app_moves() -> None:
+    """An edit of the app's port is about the next version."""
+    spec = replace(GREEN, port=9000)
+    said = decided((theirs(port=8080),), record=Record(), wanted=spec)
+    assert {server.port for server in published_by(said).servers} == {8080}
+    kept = decided(BOTH, record=under_way(spec), wanted=spec, published=FIRST)
+    assert not [a for a in kept.actions if isinstance(a, PublishRouting)]
+
+
+def test_held_apps_are_not_taken_over() -> None:
+    """Hold means hold, for the routes of others too."""
+    made = decided(BOTH, record=Record(), wanted=replace(GREEN, hold=True))
+    assert (made.actions, made.phase) == ((), Phase.PAUSED)
+
+
+def test_a_router_that_leads_elsewhere_ends_with_it_unless_it_has_been_moved() -> None:
+    """The way from http to https is the usual one."""
+    claim = Claim(router="plain", rule="Host(`a`)", priority=9, leads_elsewhere=True)
+    made = decided((theirs(claims=(CLAIM, claim)),), record=Record(), wanted=GREEN)
+    assert made.phase is Phase.BLOCKED
+    assert "moved: [plain]" in made.reason

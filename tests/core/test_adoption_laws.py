@@ -50,7 +50,9 @@ class AdoptingWorld(FaultyWorld):
     def _is_seen(self, replica: Replica) -> bool:
         if replica.is_adopted and self.desired is None:
             return False
-        return concerns(replica.revision, replica.state, self.record)
+        return not replica.is_adopted or concerns(
+            replica.name, replica.state, self.record, self.published
+        )
 
     started_by_others: dict[ReplicaName, float] = field(default_factory=dict)
     """Truth: when others last started each of theirs."""
@@ -59,7 +61,9 @@ class AdoptingWorld(FaultyWorld):
         """Check it beside what ran when it was told to begin: others ask nobody."""
         everything = self.replicas
         later = {each for each, at in self.started_by_others.items() if at >= told_at}
-        self.replicas = {each: r for each, r in everything.items() if each not in later}
+        self.replicas = {
+            each: r for each, r in everything.items() if each not in later and self._is_seen(r)
+        }
         super()._check_hook_begins(name, told_at)
         self.replicas = everything
 
@@ -76,7 +80,10 @@ class AdoptingWorld(FaultyWorld):
         return [r for r in self.replicas.values() if r.is_adopted and r.is_running]
 
     def _check(self, action: Action) -> None:
+        everything = self.replicas
+        self.replicas = {n: r for n, r in everything.items() if self._is_seen(r)}
         super()._check(action)
+        self.replicas = everything  # what others start later is theirs, and counts for no law
         desired = self.desired
         match action:
             case RemoveReplica(name=name) if name in self.replicas:
@@ -84,10 +91,12 @@ class AdoptingWorld(FaultyWorld):
             case StopReplica(name=name) if desired is not None and name in self.replicas:
                 routes = self.loaded.routes if self.loaded is not None else ()
                 seen = self.replicas[name]
-                lost = list(unmet_claims(seen, routes)) if seen.is_healthy else []
+                lost = list(unmet_claims(seen, routes))
                 assert not lost, f"S2: {name} stopped, and its label has requests: {lost}"
             case CreateReplica(name=name) if desired is not None and self.record.good is None:
-                lost = [c for r in self._theirs for c in unmet_claims(r, desired.routes)]
+                held = self.published is not None and self.published.holds_for is not None
+                theirs = [] if held else self._theirs
+                lost = [c for r in theirs for c in unmet_claims(r, desired.routes)]
                 assert not lost, f"S2: {name} is made although {lost} stands in the way"
                 serve = [r.name for r in self._theirs if r.is_healthy]
                 assert self.published or not serve, f"{name} is made before {serve} are routed"
@@ -123,7 +132,8 @@ class TakingOver(Walk):
             self.world.replicas[name] = replace(seen, claims=())
         self.calm_down()
         for seen in list(self.world.replicas.values()):
-            if seen.is_adopted and (self.world.desired is None or not seen.is_running):
+            is_ours_to_stop = seen.name in self.world.record.adopted and seen.is_running
+            if seen.is_adopted and (self.world.desired is None or not is_ours_to_stop):
                 del self.world.replicas[seen.name]  # it stays where it is, and that is right
         assert_settled(self.world)
 

@@ -148,9 +148,9 @@ class Box:
         return 500 if fades is not None and now() > self.started_at + fades else self.behaves.status
 
 
-def is_adopted(box: Box, adopt: Adoption | None) -> bool:
+def is_adopted(box: Box, adopt: Adoption) -> bool:
     """Tell whether the desired state names this container that others made."""
-    return adopt is not None and (bool(adopt.project) or box.name in adopt.containers)
+    return bool(adopt.project) or box.name in adopt.containers
 
 
 class FakeEngine:
@@ -256,14 +256,27 @@ class FakeEngine:
 
     # --- the port: looking ------------------------------------------------------------------------
 
-    async def containers(self, app: AppName, adopt: Adoption | None = None) -> Sequence[Container]:
-        """Return all containers of an app, and those it adopts."""
+    async def containers(self, app: AppName) -> Sequence[Container]:
+        """Return all containers of an app."""
         return await self._ask(
             "containers",
             lambda: [
                 self._described(box)
                 for box in self.boxes.values()
-                if box.app == app and (box.revision != ADOPTED or is_adopted(box, adopt))
+                if box.app == app and box.revision != ADOPTED
+            ],
+        )
+
+    async def adopted(self, app: AppName, adopt: Adoption | None) -> Sequence[Container]:
+        """Return what others started and an app adopts."""
+        if adopt is None:
+            return []
+        return await self._ask(
+            "adopted",
+            lambda: [
+                self._described(box)
+                for box in self.boxes.values()
+                if box.app == app and box.revision == ADOPTED and is_adopted(box, adopt)
             ],
         )
 

@@ -135,7 +135,7 @@ def is_off(option: Option | None) -> bool:
     """Tell whether an option is switched off by its own value; what is not there is off too."""
     if option is None:
         return True
-    return option.value is not None and option.value.text.lower() not in {"true", ""}
+    return option.value is not None and option.value.text.lower() not in {"true", "1", "t", ""}
 
 
 def normal(name: str) -> str:

@@ -35,7 +35,7 @@ from traefik_bg.adapters.compose_values import (
     word,
     written,
 )
-from traefik_bg.adapters.desired_tree import Entry, Items, Place, Scalar, Table
+from traefik_bg.adapters.desired_tree import Entry, Items, Node, Place, Scalar, Table
 
 _NO_UDP = "UDP has no connections to drain, so it cannot be switched"
 NO_PORT = "80"  # says nothing where a HEALTHCHECK decides and no request comes
@@ -155,10 +155,14 @@ class Understanding:
 
     def _adopted(self) -> Entry:
         """Return the containers that Compose runs of it now, if it does."""
-        names = {"project": self._file.project, "service": self._name}
         place = self.place
-        node = table(place, {key: word(name, place) for key, name in names.items()})
-        return Entry(place, node)
+        entries: dict[str, Node] = {
+            "project": word(self._file.project, place),
+            "service": word(self._name, place),
+        }
+        if moved := [router.option.name for router in self.made.labelled.foreign]:
+            entries["moved"] = Items(tuple(word(name, place) for name in moved), place)
+        return Entry(place, table(place, entries))
 
     def _mistake(self, message: str, place: Place | None = None) -> None:
         self._file.documents.mistakes.append((place or self.place).mistake(message))

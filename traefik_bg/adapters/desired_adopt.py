@@ -37,6 +37,7 @@ class AdoptSettings(Strict):
     project: Text | None = None
     service: Text | None = None
     container: Annotated[TextOrTexts, AfterValidator(_names)] = Field(default_factory=list)
+    moved: TextOrTexts = Field(default_factory=list)
     port: Annotated[int, Between(1, 65535, "a port from 1 to 65535")] | None = None
 
     @model_validator(mode="before")
@@ -65,4 +66,5 @@ class AdoptSettings(Strict):
             service=self.service or "",
             containers=tuple(sorted(set(self.container))),
             port=self.port,
+            moved=tuple(sorted(set(self.moved))),
         )

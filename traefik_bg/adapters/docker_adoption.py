@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from docker.errors import APIError
 
-from traefik_bg.adapters.compose_labels import ROOT, Option, is_off, options_of, split
-from traefik_bg.adapters.compose_rules import modern
-from traefik_bg.adapters.desired_route import EVERY_CONNECTION
-from traefik_bg.adapters.desired_tree import Entry, Kind, Place, Scalar, Table
+from traefik_bg.adapters.adopted_labels import Said
 from traefik_bg.adapters.docker_connection import ASK_TIMEOUT, Connection
 from traefik_bg.adapters.docker_errors import is_gone, unexpected
 from traefik_bg.adapters.docker_inventory import described
 from traefik_bg.adapters.docker_settings import INSTANCE_LABEL
-from traefik_bg.core.matchers import default_priority
 from traefik_bg.core.model import ADOPTED, Adoption, AppName
-from traefik_bg.core.observation import Claim
 from traefik_bg.core.ports import Container
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"
 ONE_OFF = "com.docker.compose.oneoff"  # "True": of docker compose run
-
-_NOWHERE = Place("labels", 1)
 
 
 class Adopted:
@@ -109,7 +102,16 @@ class Adopted:
         container = described(
             item, self._network, app=app, revision=ADOPTED, number=labels.get(NUMBER, "")
         )
-        return replace(container, claims=tuple(claims(labels)), defines=tuple(defined(labels)))
+        wanted = self._wanted.get(app) or Adoption()
+        said = Said.by(labels, moved=wanted.moved)
+        return replace(
+            container,
+            claims=said.claims,
+            defines=said.defines,
+            oddities=said.oddities,
+            port=said.port,
+            health_path=said.health_path,
+        )
 
 
 def _is_strange(labels: Mapping[str, str]) -> bool:
@@ -122,54 +124,3 @@ def _is_meant(wanted: Adoption, attributes: Mapping[str, str]) -> bool:
         return True
     of = (attributes.get(PROJECT), attributes.get(SERVICE))
     return bool(wanted.project) and of == (wanted.project, wanted.service)
-
-
-def claims(labels: Mapping[str, str]) -> Iterator[Claim]:
-    """Yield what these labels have Traefik's Docker provider send to their container.
-
-    Routers that lead to a service of somewhere else are not about the container. A router without
-    a rule has one that only Traefik's own settings know: nothing can be said of it.
-    """
-    options = _options(labels)
-    for protocol in ("http", "tcp"):
-        own = {option.name.lower() for option in options.children(protocol, "services")}
-        for router in options.children(protocol, "routers"):
-            service = router.text("service").removesuffix("@docker").lower()
-            if (service and own and service not in own) or "@" in service:
-                continue
-            if rule := router.text("rule"):
-                yield _claim(router, rule)
-
-
-def defined(labels: Mapping[str, str]) -> Iterator[str]:
-    """Yield the middlewares that these labels define, as others name them."""
-    options = _options(labels)
-    for protocol in ("http", "tcp"):
-        for middleware in options.children(protocol, "middlewares"):
-            yield f"{middleware.name}@docker"
-
-
-def _options(labels: Mapping[str, str]) -> Option:
-    """Return what Traefik's Docker provider reads in these labels."""
-    entries = {
-        key: Entry(_NOWHERE, Scalar(value, Kind.TEXT, _NOWHERE))
-        for key, value in sorted(labels.items())
-    }
-    options = options_of(Table(_NOWHERE, entries), [])
-    enable = options.at("enable")
-    is_left_alone = enable is not None and is_off(enable)
-    return Option(ROOT, _NOWHERE) if is_left_alone else options
-
-
-def _claim(router: Option, rule: str) -> Claim:
-    said = router.text("priority")
-    tls = router.at("tls")
-    number = int(said) if said.removeprefix("-").isdecimal() else 0
-    is_last = rule.replace(" ", "") == EVERY_CONNECTION  # Traefik asks that one after all others
-    return Claim(
-        router=router.name,
-        rule=rule if router.text("rulesyntax").lower() == "v3" else modern(rule),
-        priority=number or (0 if is_last else default_priority(rule)),
-        entrypoints=tuple(sorted(split(router.text("entrypoints")))),
-        has_tls=tls is not None and not is_off(tls),
-    )

@@ -7,7 +7,6 @@ container by its id, only after Docker's description of that very id has shown o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -120,16 +119,21 @@ class DockerEngine:
 
     # --- what there is ----------------------------------------------------------------------------
 
-    async def containers(self, app: AppName, adopt: Adoption | None = None) -> Sequence[Container]:
-        """Return all containers of an app, and those to be adopted; listed after this call.
+    async def containers(self, app: AppName) -> Sequence[Container]:
+        """Return all containers of an app, whatever their state; listed after this call.
 
         Raises:
             EngineUnavailable: Docker did not answer.
         """
-        ours, adopted = await asyncio.gather(
-            self._inventory.containers(app), self._adopted.containers(app, adopt)
-        )
-        return (*ours, *adopted)
+        return await self._inventory.containers(app)
+
+    async def adopted(self, app: AppName, adopt: Adoption | None) -> Sequence[Container]:
+        """Return the containers of others that an app adopts; from now on they are its own.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        return await self._adopted.containers(app, adopt)
 
     async def apps(self) -> frozenset[AppName]:
         """Return the names of all apps that have a container.

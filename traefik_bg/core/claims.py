@@ -19,9 +19,9 @@ _QUOTED = re.compile(r'"([^"\\`]*)"')
 def would_lose(replica: Replica, routing: Routing | None) -> str | None:
     """Return what would be lost if the replica stopped now, and what helps; None: nothing.
 
-    Where nothing is published yet, only what is healthy has requests to lose.
+    Our own probes do not count: whom we cannot reach may well serve by its labels.
     """
-    if not replica.is_running or (routing is None and not replica.is_healthy):
+    if not replica.is_running:
         return None
     return obstacle(replica, routing.routes if routing is not None else ())
 
@@ -29,6 +29,8 @@ def would_lose(replica: Replica, routing: Routing | None) -> str | None:
 def obstacle(replica: Replica, routes: Iterable[Route]) -> str | None:
     """Return why a replica cannot be replaced behind these routes, and what helps; None: it can."""
     mine = tuple(routes)
+    if replica.oddities:
+        return replica.oddities[0]
     if (claim := next(unmet_claims(replica, mine), None)) is not None:
         return _in_words(claim)
     used = {name for route in mine for name in route.middlewares}
@@ -47,15 +49,23 @@ def unmet_claims(replica: Replica, routes: Iterable[Route]) -> Iterator[Claim]:
 
 
 def _in_words(claim: Claim) -> str:
+    what = f"its label's router {claim.router} ({claim.rule})"
+    if claim.leads_elsewhere:
+        return (
+            f"{what} leads to another service and ends with it; put that router into a file of "
+            f"Traefik's, and say so: adopt: {{…, moved: [{claim.router}]}}"
+        )
+    where = f"entrypoints: [{', '.join(claim.entrypoints)}]" if claim.entrypoints else "none named"
     return (
-        f"its label's router {claim.router} ({claim.rule}, priority {claim.priority}) has requests "
-        f"that no route of the app takes; write a route with this rule and priority: "
-        f"{claim.priority + 1}, on the same entry points"
-        f"{', with tls' if claim.has_tls else ''}"
+        f"{what} has requests that no route of the app takes; write a route with this rule, "
+        f"priority: {claim.priority + 1} or more, entry points as there ({where}), and "
+        f"{'with' if claim.has_tls else 'without'} tls"
     )
 
 
 def _is_met(claim: Claim, routes: tuple[Route, ...]) -> bool:
+    if claim.leads_elsewhere:
+        return False
     over = [
         route
         for route in routes

@@ -113,13 +113,16 @@ def _abort(s: Situation) -> Obeyed:
 
 
 def _turn_down(s: Situation, spec: AppSpec, reason: str, outcome: Outcome) -> Obeyed:
-    rejection = Rejection(spec=spec.digest, revision=spec.revision, reason=reason)
-    record = replace(s.record, rejection=rejection, deployment=None, waiver=None, paused=False)
     deployment = s.record.deployment
+    blue = deployment.blue if deployment is not None else None
+    rejection = Rejection(spec=spec.digest, revision=spec.revision, reason=reason, blue=blue)
+    record = replace(s.record, rejection=rejection, deployment=None, waiver=None, paused=False)
     lines = deployment.lines if deployment is not None else ()
     ending = Ending(outcome=outcome, revision=spec.revision, reason=reason, log=lines)
     back = s.record.good
     where = f"back to {back.revision} ({back.image})" if back else "there is nothing to go back to"
+    if back is None and s.record.adopted:
+        where = f"back to {', '.join(s.record.adopted)}"
     return Obeyed(record=record, sentence=f"{spec.revision} {reason}; {where}", endings=(ending,))
 
 

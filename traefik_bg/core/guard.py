@@ -42,7 +42,7 @@ def _unproven(seen: Observation, routing: Routing) -> str | None:
         return f"S1: the weights add up to {weights}"
     running = {(replica.name, replica.address) for replica in seen.replicas if replica.is_running}
     for server in routing.servers:
-        if (server.replica, server.address) not in running:
+        if not server.address or (server.replica, server.address) not in running:
             return f"S7: nothing of that name runs at {server.address} ({server.replica})"
     for share in routing.all_shares:
         if not share.servers:

@@ -125,9 +125,12 @@ def let_hooks_end(s: Situation) -> Decision | None:
 
     Nor stop what serves before that hook has ended: requests would be held all the time.
     """
-    if not s.is_exclusive or not s.hooks_of_others or _is_at_rest(s):
+    if not s.is_exclusive or _is_at_rest(s):
         return None
-    return _wait(s, s.hooks_of_others[0])
+    # One of this deployment runs beside what serves only if somebody else has started that.
+    is_disturbed = s.weight == 0 and bool(s.routed.shares) and bool(s.occupants)
+    awaited = s.hooks_of_others or (s.seen.hooks_under_way if is_disturbed else ())
+    return _wait(s, awaited[0]) if awaited else None
 
 
 def run_before(s: Situation) -> Decision | None:

@@ -90,7 +90,9 @@ class Adoption:
     service: str = ""
     containers: tuple[str, ...] = ()
     port: int | None = None
-    """Where they listen; None: where the app does."""
+    """Where they listen; None: where their labels say, or the app does."""
+    moved: tuple[str, ...] = ()
+    """Routers of their labels that lead elsewhere and stand in a file of Traefik's by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

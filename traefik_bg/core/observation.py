@@ -47,6 +47,8 @@ class Claim:
     priority: int
     entrypoints: tuple[str, ...] = ()
     has_tls: bool = False
+    leads_elsewhere: bool = False
+    """It does not lead to the container, but ends with it all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,10 @@ class Replica:
     """What its own labels have Traefik send to it; only what was adopted has some."""
     defines: tuple[str, ...] = ()
     """The middlewares that its labels define, as others name them, such as `gzip@docker`."""
+    oddities: tuple[str, ...] = ()
+    """What its labels say that no route can, in words."""
+    port: int | None = None
+    """Where its labels say that it listens."""
 
     @property
     def is_adopted(self) -> bool:

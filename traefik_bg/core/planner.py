@@ -44,7 +44,7 @@ from dataclasses import replace
 
 from traefik_bg.core import verdict
 from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
-from traefik_bg.core.adoption import heed_claims, route_what_serves
+from traefik_bg.core.adoption import heed_claims, route_what_serves, with_adopted
 from traefik_bg.core.decision import Decision, counted
 from traefik_bg.core.hook_rules import (
     clear_hooks,
@@ -55,6 +55,7 @@ from traefik_bg.core.hook_rules import (
     time_left,
     with_orphans,
 )
+from traefik_bg.core.model import ADOPTED
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.pins import is_seen_anew, pinned
 from traefik_bg.core.record import Deployment, Record, Rejection
@@ -87,7 +88,8 @@ from traefik_bg.core.traffic_rules import (
 
 def plan(seen: Observation, remembered: Record) -> Plan:
     """Return the next thing to do for one app, with the reason in one sentence."""
-    record, endings = _with_deployment(seen, _without_old_rejection(seen, remembered))
+    record = with_adopted(seen, _without_old_rejection(seen, remembered))
+    record, endings = _with_deployment(seen, record)
     s = Situation(seen=seen, record=record)
     prefix = ""
     if (rejection := verdict.rejection(s)) is not None:
@@ -159,7 +161,9 @@ def _with_deployment(seen: Observation, record: Record) -> tuple[Record, tuple[E
     if wanted is None or target is None:
         return replace(record, deployment=None), endings
     number = record.deployments + 1
-    opened = Deployment(number=number, revision=wanted, image=target.image, blue=situation.holder)
+    is_first = record.good is None and situation.of(ADOPTED)
+    blue = ADOPTED if is_first else situation.holder
+    opened = Deployment(number=number, revision=wanted, image=target.image, blue=blue)
     return replace(record, deployment=opened, deployments=number), endings
 
 

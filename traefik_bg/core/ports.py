@@ -61,6 +61,11 @@ class Container:
     restarts: int = 0
     claims: tuple[Claim, ...] = ()
     defines: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
+    port: int | None = None
+    """Where the labels of one that was adopted say that it listens."""
+    health_path: str | None = None
+    """What its labels have Traefik ask it for."""
     hook: HookLabel | None = None
     """What it runs for, if it is no replica."""
     docker_health: Health | None = None
@@ -73,8 +78,16 @@ class Engine(Protocol):
     What is adopted is seen too, and may be started and stopped, never made nor removed.
     """
 
-    async def containers(self, app: AppName, adopt: Adoption | None = None) -> Sequence[Container]:
-        """Return all containers of an app, and those to be adopted, whatever their state.
+    async def adopted(self, app: AppName, adopt: Adoption | None) -> Sequence[Container]:
+        """Return the containers of others that an app adopts; from now on they are its own.
+
+        Raises:
+            EngineUnavailable: Docker did not answer.
+        """
+        ...
+
+    async def containers(self, app: AppName) -> Sequence[Container]:
+        """Return all containers of an app, whatever their state.
 
         Raises:
             EngineUnavailable: Docker did not answer.

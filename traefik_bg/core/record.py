@@ -86,6 +86,8 @@ class Record:
     deployments: int = 0
     waiver: Waiver | None = None
     paused: bool = False
+    adopted: tuple[str, ...] = ()
+    """What others had running when we took over: only that is stopped, or started again."""
     pins: tuple[Pin, ...] = ()
     """What the good spec and the previous ones ran, and what green runs."""
     orphans: tuple[str, ...] = ()

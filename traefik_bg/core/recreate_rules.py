@@ -108,6 +108,10 @@ def _hold(s: Situation, until: str) -> Decision:
 
 def _stop(s: Situation) -> Decision:
     for replica in s.occupants:
+        if replica.is_adopted and not s.is_confirmed and s.seen.published is not None:
+            return Decision(
+                reason="waiting for Traefik to load the routing", phase=Phase.CONFIRMING
+            )
         if (lost := would_lose(replica, s.seen.published)) is not None:
             return Decision(reason=f"{replica.name} runs: {lost}", phase=Phase.BLOCKED)
     idle = [r for r in s.occupants if r.name not in s.seen.busy and r.name not in s.seen.cooling]

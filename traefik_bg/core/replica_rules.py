@@ -20,7 +20,7 @@ from traefik_bg.core.actions import (
 )
 from traefik_bg.core.claims import would_lose
 from traefik_bg.core.decision import Decision, listed
-from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId
+from traefik_bg.core.model import ADOPTED, AppSpec, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Replica
 from traefik_bg.core.pins import image_for, is_looked_for, named
 from traefik_bg.core.record import Record
@@ -72,9 +72,15 @@ def _unwanted(s: Situation) -> tuple[Replica, ...]:
 
 
 def _is_left_alone(s: Situation, replica: Replica) -> bool:
-    """Tell whether it is not ours to remove, or would take requests with it (S2, S6)."""
-    is_over = replica.is_adopted and not replica.is_running
-    return is_over or would_lose(replica, s.seen.published) is not None
+    """Tell whether it is not ours to remove, or not yet to stop (S2, S6).
+
+    What was adopted is stopped when a version is good and Traefik is known to send it everything.
+    """
+    if not replica.is_adopted:
+        return False
+    is_known = replica.name in s.record.adopted and replica.is_running
+    is_over = s.is_proven and s.weight == FULL and s.is_confirmed
+    return not (is_known and is_over) or would_lose(replica, s.seen.published) is not None
 
 
 def _kept_revisions(s: Situation) -> frozenset[RevisionId | None]:
@@ -85,19 +91,22 @@ def _kept_revisions(s: Situation) -> frozenset[RevisionId | None]:
         return frozenset(set(s.others) - {s.bad})
     if s.record.good is None:
         # Who is good is not known (a first deployment, or a lost record): keep all that may live.
-        living = {r for r in s.others if any(map(s.may_live, s.of(r)))}
+        living = {r for r in s.others if r == ADOPTED or any(map(s.may_live, s.of(r)))}
         return frozenset(living - {s.bad} or (living if s.seen.published is not None else ()))
     return frozenset({*s.ways_back, s.blue} - {s.bad})
 
 
 def is_drained(s: Situation, replica: Replica) -> bool:
     """Tell whether nobody is being answered by an unrouted replica, or its time is up."""
-    if replica.unrouted_for is None:
+    unrouted_for = replica.unrouted_for
+    if unrouted_for is None:
         return False
-    if replica.unrouted_for >= drain_limit(s):
+    if replica.is_adopted:  # by its labels it had requests until our routes were loaded
+        unrouted_for = min(unrouted_for, s.seen.confirmed_for or 0.0)
+    if unrouted_for >= drain_limit(s):
         return True
     quiet = replica.idle_for is not None and replica.idle_for >= QUIET_FOR
-    return quiet and replica.unrouted_for >= QUIET_FOR
+    return quiet and unrouted_for >= QUIET_FOR
 
 
 def drain_limit(s: Situation) -> float:

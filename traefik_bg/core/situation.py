@@ -99,14 +99,11 @@ class Situation:
         Presuming keeps a restart of the service from becoming an outage: until the first probe
         answers, what serves is taken to be well.
         """
+        if not replica.address:
+            return False
         if replica.is_healthy:
             return True
-        return (
-            replica.is_running
-            and replica.health is Health.UNKNOWN
-            and self.routes_to(replica)
-            and bool(replica.address)
-        )
+        return replica.is_running and replica.health is Health.UNKNOWN and self.routes_to(replica)
 
     def routes_to(self, replica: Replica) -> bool:
         """Tell whether the published routing gives this replica traffic at its present address."""
@@ -132,9 +129,8 @@ class Situation:
 
     def port(self, revision: RevisionId) -> int:
         """Return the port a revision listens on: from its spec, or from what is published."""
-        desired = self.seen.desired
-        if revision == ADOPTED and desired is not None and desired.adopt is not None:
-            return desired.adopt.port or desired.port
+        if revision == ADOPTED and (said := self._adopted_port) is not None:
+            return said
         for spec in (self.seen.desired, self.record.good, *self.record.previous):
             if spec is not None and spec.revision == revision:
                 return spec.port
@@ -142,6 +138,15 @@ class Situation:
             s.port for sh in self.routed.all_shares if sh.revision == revision for s in sh.servers
         ]
         return ports[0] if ports else self.fallback_port
+
+    @property
+    def _adopted_port(self) -> int | None:
+        """Where what was adopted is said to listen; None: it is found out in other ways."""
+        desired = self.seen.desired
+        adopt = desired.adopt if desired is not None else None
+        if adopt is not None and adopt.port is not None:
+            return adopt.port
+        return next((r.port for r in self.of(ADOPTED) if r.port is not None), None)
 
     @property
     def fallback_port(self) -> int:
@@ -168,7 +173,7 @@ class Situation:
         alive = [revision for revision in self.others if self.is_alive(revision)]
         weights = self.routed.weights
         holder = next((r for r in alive if weights.get(r) == FULL), None)
-        good = self.record.good.revision if self.record.good else None
+        good = self.record.good.revision if self.record.good else ADOPTED
         deployment = self.record.deployment
         bad = self.bad
         ranked = sorted(

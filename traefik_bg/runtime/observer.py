@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from traefik_bg.core.adoption import concerns
 from traefik_bg.core.model import (
@@ -108,7 +108,7 @@ class Observer:
             published = routing.published
             routed = published is not None and published.has(container.name)
             return Checkup(
-                policy=spec.health if spec else HealthPolicy(),
+                policy=spec.health if spec else HealthPolicy(path=container.health_path),
                 port=spec.port if spec else _guessed_port(routing, container, desired),
                 is_urgent=container.revision != good or record.deployment is not None,
                 is_serving=routed,
@@ -146,10 +146,16 @@ class Observer:
         return Sight(seen=seen, routing=routing, at=at)
 
     async def _containers(self, desired: AppSpec | None, record: Record) -> Sequence[Container]:
-        """Return the app's containers; what was adopted counts while traffic could return to it."""
+        """Return the app's containers, and those of others that it takes over."""
         published = self._router.state(self._app).published
-        found = await self._engine.containers(self._app, _adoption(desired, published))
-        return [each for each in found if concerns(each.revision, each.state, record)]
+        adopt = _adoption(desired, published)
+        ours, theirs = await asyncio.gather(
+            self._engine.containers(self._app), self._engine.adopted(self._app, adopt)
+        )
+        return [
+            *ours,
+            *(each for each in theirs if concerns(each.name, each.state, record, published)),
+        ]
 
     async def close(self) -> None:
         """End what goes on between looks."""
@@ -197,6 +203,8 @@ class Observer:
             open_connections=connections,
             claims=container.claims,
             defines=container.defines,
+            oddities=container.oddities,
+            port=container.port,
         )
 
     def _pulls(self, busy: frozenset[str]) -> dict[str, PullProgress]:
@@ -264,18 +272,24 @@ def _known_specs(desired: AppSpec | None, record: Record) -> dict[RevisionId, Ap
 
 
 def _adoption(desired: AppSpec | None, published: Routing | None) -> Adoption | None:
-    """Return what is to be adopted: as desired, and else whatever of it has requests still."""
-    if desired is None or desired.adopt is not None:
-        return desired.adopt if desired is not None else None
+    """Return what is to be adopted: as desired, and whatever of it has requests still."""
+    if desired is None:
+        return None
     shares = published.all_shares if published is not None else ()
     names = {x.replica for share in shares if share.revision == ADOPTED for x in share.servers}
-    return Adoption(containers=tuple(sorted(names))) if names else None
+    adopt = desired.adopt or Adoption()
+    if desired.adopt is None and not names:
+        return None
+    return replace(adopt, containers=tuple(sorted({*adopt.containers, *names})))
 
 
 def _guessed_port(routing: RoutingState, container: Container, desired: AppSpec | None) -> int:
     """Return the port of a replica whose spec nobody remembers: as published, or as desired now."""
-    if container.revision == ADOPTED and desired is not None and desired.adopt is not None:
-        return desired.adopt.port or desired.port
+    adopt = desired.adopt if desired is not None else None
+    if container.revision == ADOPTED and adopt is not None and adopt.port is not None:
+        return adopt.port
+    if container.port is not None:
+        return container.port
     servers = routing.published.servers if routing.published else ()
     guess = desired.port if desired else 0
     return next((server.port for server in servers if server.replica == container.name), guess)
