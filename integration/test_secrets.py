@@ -101,6 +101,7 @@ async def test_no_value_is_repeated_whatever_happens(scene: Stage) -> None:
         if value in text
     ]
     assert not leaks
-    inside = docker("exec", second["replicas"][0]["name"], "cat", "/run/secrets/password")
+    new = next(r for r in second["replicas"] if r["revision"] == second["revision"])
+    inside = docker("exec", new["name"], "cat", "/run/secrets/password")
     assert inside == CHANGED, "it is where it is needed"
     assert (scene.root / "state/state.db").stat().st_mode & 0o077 == 0, "others cannot read it"
