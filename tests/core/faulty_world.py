@@ -643,6 +643,8 @@ class FaultyWorld(World):
         is_strict = analysis is not None and analysis.inconclusive is Inconclusive.REJECT
         if analysis is None or waived or not is_strict:
             return
+        if had == 0 and spec.rollout.mirror is None:
+            return  # it has been asked nothing yet
         figures = evidence.figures.get(spec.revision, Figures()) if evidence else Figures()
         has_enough = figures.requests >= analysis.min_requests
         assert has_enough, f"analysis: {spec.image} goes on from {had} % without evidence"
