@@ -395,10 +395,10 @@ class Walk(RuleBasedStateMachine):
         if not self.world.lags:
             self.world.may_run.append(self.world.loaded)
 
-    @rule()
-    def lose_record(self) -> None:
+    @rule(lands=st.booleans())
+    def lose_record(self, lands: bool) -> None:
+        self.world.die(lands=lands)  # while it lives it has the record in memory
         self.world.lose_record()
-        self.world.lose_timers()
 
     @rule(verb=st.sampled_from(list(Verb)))
     def command(self, verb: Verb) -> None:
