@@ -111,7 +111,7 @@ class TakingOver(Walk):
 
     @initialize(first=st.integers(0, len(SPECS) - 1), theme=st.integers(0, len(THEMES) - 1))
     def begin(self, first: int, theme: int) -> None:
-        self.theme = THEMES[theme]
+        self.theme = THEMES[self.about[theme % len(self.about)]]
         self.world = AdoptingWorld(app=WEB, desired=None, images={"web:1"}, guard_available=True)
         for name in THEIRS:
             self.world.others_start(name, COVERED)

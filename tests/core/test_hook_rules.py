@@ -316,6 +316,18 @@ def test_one_of_another_revision_is_no_evidence_whatever_its_number() -> None:
     assert plan.actions == (RemoveReplica(name=other.name),)
 
 
+def test_what_the_record_does_not_know_to_have_begun_decides_nothing() -> None:
+    """A lost record counts from 1 again, so a hook may have the very name of another's."""
+    plan = made(run(), record=NEW)
+    assert not plan.actions
+    assert plan.reason == f"{NAME} still runs, at most 55 s"
+    for code in (0, 1):
+        plan = made(ended(code), record=NEW)
+        assert plan.record.rejection is None
+        assert plan.actions == (RemoveReplica(name=NAME),)
+    assert [type(action) for action in made(record=NEW).actions] == [CreateHook]
+
+
 def test_whoever_it_runs_for_its_time_is_watched() -> None:
     """Green has arrived, say, and nobody waits for the hook of the deployment before."""
     old = run(name=ReplicaName("web-0a0a0a0a-before-1"), revision=OTHER, deployment=1)
@@ -415,6 +427,16 @@ def test_with_recreate_what_serves_is_not_stopped_while_a_hook_must_be_awaited(
     plan = decided(found, wanted=THIRD, record=record, published=serving, hooks=(going,),
                    hold_available=True, busy=frozenset({hook.name}))  # fmt: skip
     assert not plan.actions
+
+
+def test_with_recreate_what_serves_is_not_stopped_while_its_own_hook_runs_already() -> None:
+    """The strategy was changed in the middle: the hook has begun beside blue, and ends beside it."""
+    serving = replace(routing((BLUE, 100)), loops=True)
+    found = (*SERVING, replica(ALONE, **READY))
+    plan = decided(found, wanted=ALONE, record=under_way(), published=serving, hooks=(run(),),
+                   hold_available=True)  # fmt: skip
+    assert not plan.actions
+    assert plan.reason == f"{NAME} still runs, at most 55 s"
 
 
 def test_with_recreate_nothing_joins_what_serves_while_a_hook_of_another_runs() -> None:

@@ -109,6 +109,10 @@ SPECS = [
         bake=5.0, drain=5.0, mirror=Mirror(percent=50, pause=5.0, all_methods=True),
         steps=(Step(weight=50, pause=5.0),), approval=Approval.MANUAL,
     )),
+    app("web:3", rollout=Rollout(
+        steps=(Step(weight=10, pause=5.0),), bake=5.0, drain=5.0,
+        analysis=replace(LIMITS, inconclusive=Inconclusive.REJECT),
+    )),
     everything("web:3", 10, 50),
     everything("web:2", 50),
     everything("web:4", 50),
@@ -130,14 +134,21 @@ SPECS = [
 ]  # fmt: skip
 
 
-THEMES = [
-    SPECS,
-    [spec for spec in SPECS if spec.rollout.strategy is not Strategy.RECREATE and not spec.hooks],
-    [spec for spec in SPECS if spec.rollout.steps or spec.image == "web:1"],
-    [spec for spec in SPECS if spec.rollout.strategy is Strategy.RECREATE],
-    [spec for spec in SPECS if spec.hooks or spec.image == "web:1"],
-    [spec for spec in SPECS if spec.rollout.analysis or spec.image == "web:1"],
-]
+THEMES = {
+    "everything": SPECS,
+    "side by side": [
+        spec for spec in SPECS if spec.rollout.strategy is not Strategy.RECREATE and not spec.hooks
+    ],
+    "steps": [spec for spec in SPECS if spec.rollout.steps or spec.image == "web:1"],
+    "recreate": [spec for spec in SPECS if spec.rollout.strategy is Strategy.RECREATE],
+    "hooks": [spec for spec in SPECS if spec.hooks or spec.image == "web:1"],
+    "sessions": [
+        spec for spec in SPECS if spec.rollout.sessions is Sessions.KEEP or spec.image == "web:1"
+    ],
+    "analysis": [
+        spec for spec in SPECS if spec.rollout.analysis is not None or spec.image == "web:1"
+    ],
+}
 """What a walk is about: among few wishes each is met in more ways than among all of them."""
 
 LONGEST_HOLD = 120.0
@@ -258,11 +269,13 @@ def assert_brought_back(world: FaultyWorld) -> None:
 class Walk(RuleBasedStateMachine):
     """One app, one service, and everything that can happen to them."""
 
+    about: tuple[str, ...] = tuple(THEMES)
+
     @initialize(
         first=st.integers(0, 4), theme=st.integers(0, len(THEMES) - 1), is_settled=st.booleans()
     )
     def begin(self, first: int, theme: int, is_settled: bool) -> None:
-        self.theme = THEMES[theme]
+        self.theme = THEMES[self.about[theme % len(self.about)]]
         self.world = FaultyWorld(app=WEB, desired=None, images={"web:1"}, guard_available=True)
         self.world.want(SPECS[first])
         if is_settled:
@@ -389,10 +402,10 @@ class Walk(RuleBasedStateMachine):
         if not self.world.lags:
             self.world.may_run.append(self.world.loaded)
 
-    @rule()
-    def lose_record(self) -> None:
+    @rule(lands=st.booleans())
+    def lose_record(self, lands: bool) -> None:
+        self.world.die(lands=lands)  # while it lives it has the record in memory
         self.world.lose_record()
-        self.world.lose_timers()
 
     @rule(verb=st.sampled_from(list(Verb)))
     def command(self, verb: Verb) -> None:

@@ -127,10 +127,9 @@ def let_hooks_end(s: Situation) -> Decision | None:
     """
     if not s.is_exclusive or _is_at_rest(s):
         return None
-    # One of this deployment runs beside what serves only if somebody else has started that.
-    is_disturbed = s.weight == 0 and bool(s.routed.shares) and bool(s.occupants)
-    awaited = s.hooks_of_others or (s.seen.hooks_under_way if is_disturbed else ())
-    return _wait(s, awaited[0]) if awaited else None
+    is_served = bool(s.occupants and s.routed.shares)  # its own began when the strategy was another
+    hooks = s.seen.hooks_under_way if is_served else s.hooks_of_others
+    return _wait(s, hooks[0]) if hooks else None
 
 
 def run_before(s: Situation) -> Decision | None:
@@ -160,6 +159,8 @@ def _run(s: Situation, moment: Moment) -> Decision | None:
     if target is None or deployment is None or name is None or deployment.ran(moment) is not None:
         return None
     run = next((run for run in s.seen.hooks if run.name == name), None)
+    if run is not None and not s.is_own(run):
+        return _wait(s, name)  # it is removed when it has ended
     if moment is not Moment.BEFORE and (trouble := _never_ends(s, name, run, moment)):
         return _told(s, deployment, Ran(moment=moment, trouble=trouble))
     if name in s.seen.busy and (run is None or run.state is ContainerState.CREATED):
@@ -172,7 +173,8 @@ def _run(s: Situation, moment: Moment) -> Decision | None:
         return None if run is None else _told(s, deployment, never)
     trouble = run.trouble(was_stopped=s.has_told_to_end(run))
     if not run.has_ended or (moment is Moment.BEFORE and trouble):
-        return _await(s, deployment, run)  # what has failed before green is rejected
+        # What has failed before green is rejected.
+        return _wait(s, name, f"{moment} runs in {name}")
     return _told(s, deployment, Ran(moment=moment, trouble=trouble, log=run.log))
 
 
@@ -250,15 +252,6 @@ def _start(s: Situation, deployment: Deployment, run: HookRun, reason: str) -> D
         actions=(action,),
         record=replace(s.record, deployment=begun),
     )
-
-
-def _await(s: Situation, deployment: Deployment, run: HookRun) -> Decision:
-    """Wait for a hook of this deployment."""
-    begun = deployment
-    if run.moment not in deployment.begun:  # the record is older than the hook
-        begun = replace(deployment, begun=(*deployment.begun, run.moment))
-    why = f"{run.moment} runs in {run.name}"
-    return replace(_wait(s, run.name, why), record=replace(s.record, deployment=begun))
 
 
 def _wait(s: Situation, name: str, why: str = "") -> Decision:

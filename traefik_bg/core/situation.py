@@ -270,10 +270,13 @@ class Situation:
     def is_own(self, run: HookRun) -> bool:
         """Tell whether a hook runs, or ran, for the deployment under way.
 
-        By its revision too: where a record was lost, deployments are counted from 1 again.
+        Where a record was lost, deployments are counted from 1 again: so by its revision too, and
+        what has begun without the record's knowing is another's.
         """
         deployment = self.record.deployment
         if deployment is None:
+            return False
+        if run.state is not ContainerState.CREATED and run.moment not in deployment.begun:
             return False
         return (run.revision, run.deployment) == (deployment.revision, deployment.number)
 
@@ -294,6 +297,7 @@ class Situation:
     def hooks_of_others(self) -> tuple[str, ...]:
         """The hooks under way that belong to other deployments."""
         own = {self.own_hook(moment) for moment in Moment}
+        own -= {run.name for run in self.seen.hooks if not self.is_own(run)}
         return tuple(name for name in self.seen.hooks_under_way if name not in own)
 
     # --- how far things are -----------------------------------------------------------------------
