@@ -64,6 +64,7 @@ ABOUT = {
     "run_after_cutover": "hooks",
     "await_approval": "steps",
     "mirror": "analysis",
+    "_refused": "recreate",
     "_late": "side by side",
     "_hook_failed": "hooks",
     "_is_needed": "hooks",
