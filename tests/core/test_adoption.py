@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.core.build import app, canary, good, routing
+from tests.core.build import app, canary, good, replicas, routing
 from tests.core.test_planner import decided, published_by
 from traefik_bg.core.actions import CreateReplica, Phase, PublishRouting, StopReplica
 from traefik_bg.core.adoption import concerns
 from traefik_bg.core.claims import unmet_claims
+from traefik_bg.core.commands import Verb, obey
+from traefik_bg.core.guard import broken_by_publishing
 from traefik_bg.core.model import (
     ADOPTED,
     Adoption,
@@ -22,9 +24,10 @@ from traefik_bg.core.model import (
     Server,
     Share,
 )
-from traefik_bg.core.observation import Claim, ContainerState, Health, Replica
-from traefik_bg.core.record import Deployment, Record
+from traefik_bg.core.observation import Claim, ContainerState, Health, Observation, Replica
+from traefik_bg.core.record import Deployment, Record, Rejection
 from traefik_bg.core.rollout import Rollout, Strategy
+from traefik_bg.core.situation import Situation
 
 GREEN = app("web:2", adopt=Adoption(project="shop", service="web"))
 G = GREEN.revision
@@ -285,3 +288,69 @@ def test_a_router_that_leads_elsewhere_ends_with_it_unless_it_has_been_moved() -
     made = decided((theirs(claims=(CLAIM, claim)),), record=Record(), wanted=GREEN)
     assert made.phase is Phase.BLOCKED
     assert "moved: [plain]" in made.reason
+
+
+def ours(spec: AppSpec, count: int = 2, **changes: Any) -> tuple[Replica, ...]:
+    """Return healthy replicas of our own that are routed."""
+    routed: dict[str, Any] = {"unrouted_for": None, "idle_for": None}
+    return replicas(spec, count, **(routed | changes))
+
+
+def test_it_is_not_stopped_before_the_routes_are_loaded_even_without_a_drain() -> None:
+    """Traefik goes by the labels until it has loaded the routes that win over them (S2)."""
+    spec = replace(GREEN, rollout=Rollout(drain=0.0))
+    record = good(spec, adopted=("shop-web-1",))
+    made = decided(ours(spec), (theirs(),), record=record, wanted=spec,
+                   published=routing((spec, 100)), stands_for=None)  # fmt: skip
+    assert not [a for a in made.actions if isinstance(a, StopReplica)]
+
+
+def test_with_recreate_it_is_not_stopped_before_the_routes_are_loaded() -> None:
+    """Also where what is wanted has all traffic already."""
+    spec = replace(GREEN, replicas=1, rollout=replace(ALONE, drain=0.0))
+    published = replace(routing((spec, 100), count=1), loops=True)
+    made = decided(ours(spec, 1), (theirs(),), record=under_way(spec), wanted=spec,
+                   published=published, stands_for=None)  # fmt: skip
+    assert (made.actions, made.phase) == ((), Phase.CONFIRMING)
+
+
+def test_requests_that_wait_are_not_left_waiting_for_a_label() -> None:
+    """What has begun goes on: nobody is served while it stands still."""
+    spec = replace(GREEN, replicas=1, rollout=ALONE)
+    held = Routing(routes=spec.routes, holds_for=30.0, loops=True)
+    sick = theirs(claims=(WINS,), state=ContainerState.RESTARTING, address="")
+    wins = theirs(2, claims=(WINS,), health=Health.UNHEALTHY)
+    made = decided((sick, wins), record=under_way(spec), wanted=spec, published=held)
+    assert "cannot be replaced" not in made.reason
+
+
+def test_what_never_was_good_is_no_home_after_a_rejection_either() -> None:
+    """Whatever weight it has: what was adopted is the only one known to have served well."""
+    middle, bad = app("web:2"), app("web:3")
+    rejection = Rejection(spec=bad.digest, revision=bad.revision, reason="HTTP 503")
+    published = Routing(
+        shares=(routed(1, weight=10), replace(routing((middle, 90)).shares[0], weight=90)),
+        routes=bad.routes,
+    )
+    record = Record(rejection=rejection, deployments=3, adopted=("shop-web-1",))
+    made = decided((theirs(unrouted_for=None),), ours(middle), record=record, wanted=bad,
+                   published=published)  # fmt: skip
+    assert published_by(made).weights == {ADOPTED: 100}
+
+
+def test_abort_remembers_who_served_before() -> None:
+    """Where several rest, that one is started again."""
+    seen = Observation(app=GREEN.name, desired=GREEN, replicas=BOTH, published=FIRST)
+    obeyed = obey(Verb.ABORT, Situation(seen=seen, record=under_way()))
+    assert obeyed.record.rejection is not None
+    assert obeyed.record.rejection.blue == ADOPTED
+
+
+def test_the_guard_lets_nothing_be_published_without_an_address() -> None:
+    """Traefik would ask itself (S1)."""
+    nowhere = Server(replica=ReplicaName("shop-web-1"), address="", port=8000)
+    share = Share(revision=ADOPTED, weight=100, servers=(nowhere,))
+    seen = Observation(app=GREEN.name, desired=GREEN, replicas=(theirs(address=""),))
+    said = broken_by_publishing(seen, Routing(shares=(share,), routes=GREEN.routes))
+    assert said is not None
+    assert said.startswith("S7")

@@ -154,7 +154,7 @@ def is_adopted(box: Box, adopt: Adoption) -> bool:
 
 
 class FakeEngine:
-    """Docker with its images and its registry; implements `ports.Engine` and `ports.Images`."""
+    """Docker with its images and its registry; implements `Engine` and `Images`."""
 
     def __init__(self, tape: Tape, ledger: Ledger) -> None:
         self._tape = tape

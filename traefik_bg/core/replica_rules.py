@@ -20,7 +20,7 @@ from traefik_bg.core.actions import (
 )
 from traefik_bg.core.claims import would_lose
 from traefik_bg.core.decision import Decision, listed
-from traefik_bg.core.model import ADOPTED, AppSpec, ReplicaName, RevisionId
+from traefik_bg.core.model import AppSpec, ReplicaName, RevisionId
 from traefik_bg.core.observation import ContainerState, Replica
 from traefik_bg.core.pins import image_for, is_looked_for, named
 from traefik_bg.core.record import Record
@@ -91,7 +91,7 @@ def _kept_revisions(s: Situation) -> frozenset[RevisionId | None]:
         return frozenset(set(s.others) - {s.bad})
     if s.record.good is None:
         # Who is good is not known (a first deployment, or a lost record): keep all that may live.
-        living = {r for r in s.others if r == ADOPTED or any(map(s.may_live, s.of(r)))}
+        living = {r for r in s.others if any(map(s.may_live, s.of(r)))}
         return frozenset(living - {s.bad} or (living if s.seen.published is not None else ()))
     return frozenset({*s.ways_back, s.blue} - {s.bad})
 

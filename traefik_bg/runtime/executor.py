@@ -33,9 +33,10 @@ from traefik_bg.core.guard import (
     broken_by_stopping,
     is_exclusive,
 )
+from traefik_bg.core.image_ports import Images
 from traefik_bg.core.model import AppSpec, ReplicaName
 from traefik_bg.core.observation import Observation
-from traefik_bg.core.ports import Engine, Images, Router
+from traefik_bg.core.ports import Engine, Router
 from traefik_bg.core.record import Record
 from traefik_bg.runtime.operations import Operations, Step
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from traefik_bg.core.adoption import concerns
+from traefik_bg.core.image_ports import Images
 from traefik_bg.core.model import (
     ADOPTED,
     Adoption,
@@ -33,7 +34,6 @@ from traefik_bg.core.ports import (
     ConnectionCounter,
     Container,
     Engine,
-    Images,
     Router,
     RoutingState,
 )

@@ -16,10 +16,17 @@ import structlog
 from traefik_bg.core.actions import Ending, Outcome, Phase, Plan
 from traefik_bg.core.commands import Verb
 from traefik_bg.core.errors import Conflict, LawBroken, TraefikBgError, Unavailable
+from traefik_bg.core.image_ports import Images
 from traefik_bg.core.model import AppName, AppSpec, RevisionId
 from traefik_bg.core.observation import Observation
 from traefik_bg.core.planner import plan
-from traefik_bg.core.ports import DesiredSource, Engine, Images, Router, RoutingState, Store
+from traefik_bg.core.ports import (
+    DesiredSource,
+    Engine,
+    Router,
+    RoutingState,
+    Store,
+)
 from traefik_bg.core.record import Record
 from traefik_bg.runtime.executor import Executor
 from traefik_bg.runtime.observer import LAST_LINES, Observer

@@ -17,10 +17,11 @@ import structlog
 
 from traefik_bg.core.actions import Phase
 from traefik_bg.core.errors import Conflict, Unavailable
+from traefik_bg.core.image_ports import ImageShelf
 from traefik_bg.core.model import AppName, AppSpec
 from traefik_bg.core.observation import PullProgress
 from traefik_bg.core.pins import pin_of
-from traefik_bg.core.ports import DesiredSource, ImageShelf, Store
+from traefik_bg.core.ports import DesiredSource, Store
 from traefik_bg.core.record import Record
 from traefik_bg.runtime.reconciler import AppStatus
 from traefik_bg.runtime.triggers import wait
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 
 class Pulls:
-    """Implements `ports.Images` on the shelf, and remembers which images came by our pulls."""
+    """Implements `Images` on the shelf, and remembers which images came by our pulls."""
 
     def __init__(self, shelf: ImageShelf, store: Store) -> None:
         self._shelf = shelf

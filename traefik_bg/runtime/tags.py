@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from traefik_bg.core.errors import CommandRefused, Refused, Unavailable
+from traefik_bg.core.image_ports import Registry
 from traefik_bg.core.model import AppName, AppSpec
 from traefik_bg.core.pins import pin_of
-from traefik_bg.core.ports import DesiredSource, DesiredState, Registry, Store, Wake
+from traefik_bg.core.ports import DesiredSource, DesiredState, Store, Wake
 from traefik_bg.core.record import Record
 from traefik_bg.core.tags import KnownTag, TagStatus, known, why_not_followed, with_tag
 from traefik_bg.runtime.triggers import wait
